@@ -11,8 +11,12 @@ from enum import StrEnum
 class Code(StrEnum):
     """One stable name per fault."""
 
+    LAYOUT_AMBIGUOUS = "layout-ambiguous"
     LAYOUT_INVALID = "layout-invalid"
     NO_SPACE = "no-space"
+    NPY_REFUSED = "npy-refused"
+    PATH_ESCAPES = "path-escapes"
+    SAMPLING_FREQUENCY_INVALID = "sampling-frequency-invalid"
     SAMPLING_FREQUENCY_UNKNOWN = "sampling-frequency-unknown"
     SELECTION_OUT_OF_BOUNDS = "selection-out-of-bounds"
     SIZE_MISMATCH = "size-mismatch"
@@ -20,10 +24,12 @@ class Code(StrEnum):
     SOURCE_MISSING = "source-missing"
     SOURCE_NOT_REGULAR = "source-not-regular"
     SOURCE_UNREADABLE = "source-unreadable"
+    STAGING_FOREIGN = "staging-foreign"
     STORAGE_FAILED = "storage-failed"
     STORE_DAMAGED = "store-damaged"
     TARGET_BUSY = "target-busy"
     TARGET_EXISTS = "target-exists"
+    TARGET_FOLDER_MISSING = "target-folder-missing"
     UNKNOWN_FORMAT = "unknown-format"
 
 

@@ -1,0 +1,43 @@
+"""What a conversion can be told: the only defaults of chunk, shard, codec and parallelism."""
+
+import os
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+CodecName = Literal["blosc-lz4", "blosc-zstd", "zstd", "none"]
+
+MIB = 1024 * 1024
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on: its affinity, not the machine's size."""
+    return len(os.sched_getaffinity(0))
+
+
+class ConvertOptions(BaseModel):
+    """How the pixels are stored, and by how many threads.
+
+    `codec`, `chunk_bytes` and `shard_bytes` shape the bytes of the store: a staging store written with others is
+    started over. `workers` does not.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    codec: CodecName = Field(
+        default="blosc-lz4",
+        description="Compression of each chunk; every codec is followed by a crc32c checksum.",
+    )
+    chunk_bytes: int = Field(
+        default=8 * MIB, ge=1, le=1024 * MIB, description="Uncompressed size of a chunk, at most, where a row fits."
+    )
+    shard_bytes: int = Field(
+        default=128 * MIB, ge=1, description="Uncompressed size of a shard, about; a shard holds whole samples."
+    )
+    workers: int = Field(
+        default_factory=usable_cores, ge=1, le=256, description="Threads that read, encode, write and verify."
+    )
+
+    def stored_form(self) -> dict[str, str | int]:
+        """The part that shapes the store's bytes, for run metadata and for deciding whether to resume."""
+        return {"codec": self.codec, "chunk_bytes": self.chunk_bytes, "shard_bytes": self.shard_bytes}

@@ -1,0 +1,145 @@
+"""One window, one shard file: pixels stream chunk by chunk from the extractor into the file.
+
+The bytes are those of the `sharding_indexed` codec of the Zarr v3 specification: encoded chunks one after another,
+then the index (offset and size of each chunk as little-endian unsigned 64-bit, all ones for a chunk that is not
+there), then the index's crc32c.
+"""
+
+import os
+from collections.abc import Iterator
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import google_crc32c
+import numpy as np
+from numpy.typing import NDArray
+
+from extractors.imaging import ImagingExtractor
+from stores.codec import Codec
+from stores.disk import storage_faults, write_whole
+from stores.plan import Chunk, Plan
+from stores.summary import Digest, Summary
+
+# Pixels are read, digested and counted in pieces that are still in the cache, and large enough for Python not to count.
+_PIECE_BYTES = 1024 * 1024
+_ABSENT = np.uint64(2**64 - 1)
+
+
+class WindowReader:
+    """Gives the pixels of windows in the order and form in which they are stored.
+
+    Holds one chunk in memory, or one window where samples do not lie one after another on disk. Not for sharing
+    between threads.
+
+    Parameters
+    ----------
+    extractor
+        The recording.
+    plan
+        The plan of its store.
+    """
+
+    def __init__(self, extractor: ImagingExtractor, plan: Plan) -> None:
+        self._extractor = extractor
+        self._plan = plan
+        self._dtype = np.dtype(plan.dtype)
+        self._chunk = np.zeros(plan.chunk_shape, self._dtype)
+        self._window: NDArray[Any] | None = None
+        if not extractor.time_is_slowest:
+            samples = min(plan.samples_per_window, plan.shape[0])
+            self._window = np.empty((samples, *plan.shape[1:]), self._dtype)
+
+    def chunks(self, window: int, digest: Digest) -> Iterator[tuple[Chunk, NDArray[Any]]]:
+        """Yield each chunk and its pixels, in the full shape of a chunk and valid until the next one is asked for.
+
+        What lies past the array's end is zero. Every pixel inside is added to `digest`.
+        """
+        start, end = self._plan.window_samples(window)
+        if self._window is not None:
+            everything = (slice(start, end), *(slice(0, size) for size in self._plan.shape[1:]))
+            self._read(everything, self._window[: end - start])
+        for chunk in self._plan.window_chunks(window):
+            if chunk.extent != self._plan.chunk_shape:
+                self._chunk.fill(0)
+            inside = self._chunk[tuple(slice(0, size) for size in chunk.extent)]
+            for part in pieces(chunk.extent, _PIECE_BYTES // self._dtype.itemsize):
+                pixels = inside[part]
+                region = tuple(
+                    slice(whole.start + cut.start, whole.start + cut.stop)
+                    for whole, cut in zip(chunk.region, part, strict=True)
+                )
+                if self._window is None:
+                    self._read(region, pixels)
+                else:
+                    pixels[...] = self._window[(slice(region[0].start - start, region[0].stop - start), *region[1:])]
+                digest.add(region[0].start, np.ascontiguousarray(pixels))
+            yield chunk, self._chunk
+
+    def _read(self, region: tuple[slice, ...], out: NDArray[Any]) -> None:
+        """Read a region given in the store's axes into `out`, by the extractor's axes."""
+        axes = self._plan.axes
+        parts = dict(zip(axes, region, strict=True))
+        missing = [position for position, axis in enumerate(self._extractor.axes) if axis not in axes]
+        view = out.transpose([axes.index(axis) for axis in self._extractor.axes if axis in axes])
+        selection = tuple(parts.get(axis, slice(0, 1)) for axis in self._extractor.axes)
+        self._extractor.read(selection, np.expand_dims(view, missing))
+
+
+def pieces(extent: tuple[int, ...], pixels: int) -> Iterator[tuple[slice, ...]]:
+    """Cut `extent` into runs of at most about `pixels` in C order, each contiguous in an array of that shape."""
+    axis, inner = 0, prod(extent[1:])
+    leading: list[range] = []
+    while inner > pixels and axis < len(extent) - 1:
+        leading.append(range(extent[axis]))
+        axis += 1
+        inner //= extent[axis]
+    step = max(1, pixels // max(1, inner))
+    for at in np.ndindex(*(len(counts) for counts in leading)):
+        for low in range(0, extent[axis], step):
+            yield (
+                *(slice(i, i + 1) for i in at),
+                slice(low, min(low + step, extent[axis])),
+                *(slice(0, size) for size in extent[axis + 1 :]),
+            )
+
+
+def write_shard(reader: WindowReader, plan: Plan, codec: Codec, window: int, path: Path) -> tuple[Summary, int]:
+    """Write the shard file of `window` at `path`, and start its way to the disk.
+
+    Returns
+    -------
+    summary
+        Digest and statistics of the window's pixels.
+    stored_bytes
+        Size of the file.
+
+    Raises
+    ------
+    StorageFailed
+        The disk is full or failed.
+    SourceChanged
+        The recording became shorter while it was read.
+    """
+    start, end = plan.window_samples(window)
+    summary = Summary(start, end, plan.pixels_per_sample)
+    index = np.full((*plan.chunks_per_shard, 2), _ABSENT, "<u8")
+    offset = 0
+    with storage_faults(path):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        for chunk, pixels in reader.chunks(window, summary):
+            encoded = codec.encode(pixels)
+            checksum = google_crc32c.value(encoded).to_bytes(4, "little")
+            with storage_faults(path):
+                write_whole(descriptor, encoded)
+                write_whole(descriptor, checksum)
+            size = len(encoded) + len(checksum)
+            index[chunk.index] = offset, size
+            offset += size
+        table = index.tobytes()
+        with storage_faults(path):
+            write_whole(descriptor, table + google_crc32c.value(table).to_bytes(4, "little"))
+    finally:
+        os.close(descriptor)
+    return summary, offset + len(table) + 4

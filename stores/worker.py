@@ -1,0 +1,126 @@
+"""One thread's hands: it stores windows, and reads back what is stored."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from extractors.errors import Code, StoreDamaged
+from extractors.recording import open_recording
+from extractors.source import check_unchanged
+from stores.codec import Codec
+from stores.disk import flush_and_forget, storage_faults
+from stores.journal import Receipt
+from stores.shard import WindowReader, write_shard
+from stores.staging import Staging
+from stores.summary import Digest, Summary
+from stores.verify import read_window
+
+
+class Worker:
+    """Stores and verifies windows of one staging store. Not for sharing between threads.
+
+    Parameters
+    ----------
+    target
+        The target whose staging store was prepared, and is held, by this run.
+
+    Raises
+    ------
+    SourceChanged
+        The recording is no longer what the job says.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self._staging = Staging(target)
+        self._job = self._staging.require_job()
+        self._session = self._staging.session()
+        self._stored = self._staging.journal.stored()
+        self._verified = self._staging.journal.verified(self._session)
+        self.plan = self._job.plan
+        self._codec = Codec(self._job.options.codec, self.plan.pixel_bytes)
+        self._extractor = open_recording(
+            self._job.recording, sampling_frequency_hz=self._job.sampling_frequency_hz
+        )
+        self._reader: WindowReader | None = None
+        self.notices: list[str] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._extractor.close()
+
+    def write(self, window: int) -> Receipt:
+        """Make sure that `window` is stored: one that an earlier run stored is read back, and only redone if damaged.
+
+        Raises
+        ------
+        SourceChanged
+            The recording changed.
+        StorageFailed
+            The disk is full or failed.
+        """
+        if window in self._stored:
+            try:
+                return self._confirm(window)
+            except StoreDamaged as damage:
+                self.notices.append(f"window {window} of the earlier run is written again: {damage}")
+        check_unchanged(self._job.sources)
+        if self._reader is None:
+            self._reader = WindowReader(self._extractor, self.plan)
+        temporary = self._staging.temporary_path(window)
+        summary, stored_bytes = write_shard(self._reader, self.plan, self._codec, window, temporary)
+        check_unchanged(self._job.sources)
+        shard = self._staging.shard_path(self.plan, window)
+        with storage_faults(shard):
+            flush_and_forget(temporary)
+            shard.parent.mkdir(parents=True, exist_ok=True)
+            temporary.rename(shard)
+        self._staging.write_statistics(self.plan.window_samples(window)[0], summary.statistics())
+        receipt = Receipt(window=window, digest=summary.digest, stored_bytes=stored_bytes)
+        self._staging.journal.record("stored", self._session, receipt)
+        self._stored[window] = receipt
+        return receipt
+
+    def verify(self, window: int) -> Receipt:
+        """Read `window` back from the disk, decode it, and compare its digest with the receipt's.
+
+        Raises
+        ------
+        StoreDamaged
+            A checksum or the digest differs; the receipt is withdrawn, so that a second run writes the window again.
+        """
+        if window in self._verified:
+            return self._stored[window]
+        return self._read_back(window, Digest())
+
+    def _confirm(self, window: int) -> Receipt:
+        """Read back a window of an earlier run, and count its pixels again: a crash may have lost its statistics."""
+        start, end = self.plan.window_samples(window)
+        summary = Summary(start, end, self.plan.pixels_per_sample)
+        receipt = self._read_back(window, summary)
+        self._staging.write_statistics(start, summary.statistics())
+        return receipt
+
+    def _read_back(self, window: int, digest: Digest) -> Receipt:
+        receipt = self._stored[window]
+        shard = self._staging.shard_path(self.plan, window)
+        try:
+            read_window(shard, self.plan, self._codec, window, digest)
+            if digest.digest != receipt.digest:
+                raise StoreDamaged(
+                    Code.STORE_DAMAGED,
+                    path=shard,
+                    expected=f"pixels of digest {receipt.digest}",
+                    found=f"pixels of digest {digest.digest}",
+                    todo="Run the same command again: this window is then written anew.",
+                )
+        except StoreDamaged:
+            self._staging.journal.record("damaged", self._session, receipt)
+            del self._stored[window]
+            raise
+        self._staging.journal.record("verified", self._session, receipt)
+        self._verified[window] = receipt
+        return receipt
