@@ -11,6 +11,7 @@ from enum import StrEnum
 class Code(StrEnum):
     """One stable name per fault."""
 
+    EXTRACTOR_CLOSED = "extractor-closed"
     LAYOUT_AMBIGUOUS = "layout-ambiguous"
     LAYOUT_INVALID = "layout-invalid"
     NO_SPACE = "no-space"
