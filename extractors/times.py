@@ -109,5 +109,5 @@ class TimeAxis(ABC):
 
     def _continue_times(self, parent: "TimeAxis", start: int, end: int) -> None:
         """Times are those that `parent` gives its samples from `start` to `end` now."""
-        self._times = None if parent._times is None else parent._times[start:end]
-        self._samples_before = parent._samples_before + start
+        self._times = None if parent._times is None else parent._times[start:end]  # noqa: SLF001 - one of this class
+        self._samples_before = parent._samples_before + start  # noqa: SLF001 - one of this class
