@@ -2,13 +2,15 @@
 
 import re
 from math import isfinite
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue
 from pydantic_core import PydanticCustomError
 
 # A default is checked too: whether "no sample count" is valid depends on the other fields.
 MODEL = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True, use_attribute_docstrings=True)
+
+Item = TypeVar("Item")
 
 LARGEST = 2**63 - 1
 """The largest size or offset of a file that the kernel knows."""
@@ -41,8 +43,14 @@ def _checked_axes(axes: str) -> str:
 
 def _checked_name(name: str) -> str:
     if not name.isprintable() or {"", ".", ".."} & set(name.split("/")):
-        raise problem("must name a file in or under the layout's folder, without .. and without control characters")
+        raise problem("must name a file inside the layout's folder, without .. and without control characters")
     return name
+
+
+def _checked_length(items: tuple[Item, ...]) -> tuple[Item, ...]:
+    if not items:
+        raise problem("must have at least one item")
+    return items
 
 
 def _checked_json(tree: dict[str, JsonValue]) -> dict[str, JsonValue]:
@@ -79,3 +87,7 @@ Positive = Annotated[float, Field(ge=RANGE[0], le=RANGE[1], allow_inf_nan=False)
 JsonObject = Annotated[dict[str, JsonValue], AfterValidator(_checked_json)]
 # JSON and TOML have lists only: one is taken for a tuple; its items stay strict.
 Listed = Field(strict=False)
+# Not by pydantic's own min_length: that would complain of an item that is invalid, and again of its absence.
+NotEmpty = Annotated[
+    tuple[Item, ...], AfterValidator(_checked_length), Field(strict=False, json_schema_extra={"minItems": 1})
+]

@@ -9,10 +9,23 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ValidationInfo, field_validator, model_validator
 
 from extractors import placement
-from extractors.fields import MODEL, Axes, Bytes, Count, Dtype, FileName, JsonObject, Label, Listed, Positive, problem
+from extractors.fields import (
+    MODEL,
+    Axes,
+    Bytes,
+    Count,
+    Dtype,
+    FileName,
+    JsonObject,
+    Label,
+    Listed,
+    NotEmpty,
+    Positive,
+    problem,
+)
 from extractors.strided import StridedFiles, StridedTimes
 
 
@@ -23,7 +36,7 @@ class TimestampField(BaseModel):
 
     offset_bytes: Bytes
     """Bytes from the start of the sample (its header, if it has one) to the first field."""
-    fields: Annotated[tuple[Annotated[tuple[Dtype, Positive], Listed], ...], Field(strict=False, min_length=1)]
+    fields: NotEmpty[Annotated[tuple[Dtype, Positive], Listed]]
     """The fields one after another, each a dtype and the seconds in one unit, such as [["<u4", 1], ["<u2", 0.001]]."""
 
     @property
@@ -75,7 +88,7 @@ class Layout(BaseModel):
     """Whether the rows are stored from the bottom up."""
     partial_tail: Literal["refuse", "drop"] = "refuse"
     """What to do with an incomplete sample at the very end. Dropping it needs t as the slowest axis, and no footer."""
-    files: Annotated[tuple[FileName, ...], Field(strict=False, min_length=1)] | None = None
+    files: NotEmpty[FileName] | None = None
     """The data files in order of time, relative to this file's folder. Without it: the file this one is named after."""
     sampling_frequency_hz: Positive | None = None
     """Samples (frames, or volumes) per second."""
