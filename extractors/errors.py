@@ -28,6 +28,8 @@ class Code(StrEnum):
     STAGING_FOREIGN = "staging-foreign"
     STORAGE_FAILED = "storage-failed"
     STORE_DAMAGED = "store-damaged"
+    STORE_FOREIGN = "store-foreign"
+    STORE_VERSION = "store-version"
     TARGET_BUSY = "target-busy"
     TARGET_EXISTS = "target-exists"
     TARGET_FOLDER_MISSING = "target-folder-missing"
