@@ -1,16 +1,27 @@
 """StridedReader: regions of strided files, by positional reads."""
 
-import os
+from contextlib import closing, suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from extractors.bounds import checked_selection, same_shape
+from extractors.descriptors import OpenFile, OpenFiles
+from extractors.fetch import Gatherer, OneByOne
+from extractors.region import Region, Runs
 from extractors.strided import StridedFiles
+
+_DIRECT_BYTES = 1 << 14  # a run of this length is worth a call of its own
+_FEW_RUNS = 16
 
 
 class StridedReader:
-    """Reads regions of a recording's files; may be shared by threads, and pickles as a description.
+    """Reads regions of a recording's files.
+
+    Threads may share one, and do not wait for each other: nothing is kept between calls but open files. Pickles as a
+    description. No page of the files is ever touched from here, so that whatever happens to them is an exception, never
+    a signal.
 
     Parameters
     ----------
@@ -20,32 +31,83 @@ class StridedReader:
 
     def __init__(self, files: StridedFiles) -> None:
         self.files = files
+        self._open_files = OpenFiles(files.paths)
 
     def read(self, selection: tuple[slice, ...], out: NDArray[Any]) -> None:
-        """Fill `out` with the pixels of `selection`."""
-        files = self.files
-        ranges = [(s.start, s.stop) for s in selection]
-        t0, t1 = ranges[0]
+        """Fill `out` with the pixels of `selection`.
+
+        Parameters
+        ----------
+        selection
+            One slice of step 1 per canonical axis, inside the recording.
+        out
+            An array of the selection's shape, of any strides and dtype; numpy's assignment converts.
+
+        Raises
+        ------
+        InputRefused
+            The selection is out of bounds, or `out` has another shape.
+        SourceChanged
+            A file is gone, or shorter than it was.
+        StorageFailed
+            The disk failed.
+        """
+        ranges = checked_selection(selection, self.files.shape)
+        same_shape(out, ranges)
+        if out.size == 0:
+            return
+        (start, end), others = ranges[0], ranges[1:]
         begin = 0
-        for path, count in zip(files.paths, files.samples_per_file, strict=True):
-            a, b = max(t0, begin), min(t1, begin + count)
-            if a < b:
-                self._read_file(os.fspath(path), [(a - begin, b - begin), *ranges[1:]], out[a - t0 : b - t0])
+        for index, count in enumerate(self.files.samples_per_file):
+            first, last = max(start, begin), min(end, begin + count)
+            if first < last:
+                corner = (first - begin, *(low for low, _ in others))
+                self._read_file(self._open_files[index], corner, out[first - start : last - start])
             begin += count
 
-    def _read_file(self, path: str, ranges: list[tuple[int, int]], out: NDArray[Any]) -> None:
-        files = self.files
-        shape = tuple(b - a for a, b in ranges)
-        if 0 in shape:
-            return
-        start = files.offset_bytes + sum(a * s for (a, _), s in zip(ranges, files.strides_bytes, strict=True))
-        spans = [(n - 1) * s for n, s in zip(shape, files.strides_bytes, strict=True)]
-        low = start + sum(s for s in spans if s < 0)
-        high = start + sum(s for s in spans if s > 0) + files.dtype.itemsize
-        with open(path, "rb") as f:
-            data = os.pread(f.fileno(), high - low, low)
-        view = np.ndarray(shape, files.dtype, data, start - low, files.strides_bytes)
-        np.copyto(out, ~view if files.inverted else view, casting="unsafe")
-
     def close(self) -> None:
-        """Nothing is held open any more."""
+        """Nothing is held open, once those who are reading are done; a read after this opens the files again."""
+        self._open_files.close()
+
+    def _read_file(self, file: OpenFile, corner: tuple[int, ...], out: NDArray[Any]) -> None:
+        files = self.files
+        repeated = [axis for axis, stride in enumerate(files.strides_bytes) if stride == 0 and out.shape[axis] > 1]
+        if repeated:
+            once = out[tuple(slice(0, 1) if axis in repeated else slice(None) for axis in range(out.ndim))]
+            self._read_file(file, corner, once)
+            out[...] = once
+            return
+        offset_bytes = files.offset_bytes + sum(at * by for at, by in zip(corner, files.strides_bytes, strict=True))
+        region = Region.of(offset_bytes, files.strides_bytes, files.dtype.itemsize, out)
+        as_stored = out.dtype == files.dtype and not files.inverted
+        if as_stored and region.common_run_bytes >= _DIRECT_BYTES:
+            for begin_bytes, target in region.blocks((*(1 for _ in region.out.shape[:-1]), region.out.shape[-1])):
+                file.read_into(target.reshape(-1).view(np.uint8), begin_bytes)
+        else:
+            self._read_blocks(file, region)
+
+    def _read_blocks(self, file: OpenFile, region: Region) -> None:
+        """Fetch block after block into memory that stays in the core's cache, and copy each to its place from there."""
+        file.require(region.end_bytes)
+        largest = region.block_shape()
+        runs = {largest: region.runs(largest)}
+        with closing(_fetcher(file, region, runs[largest])) as fetcher:
+            for begin_bytes, target in region.blocks(largest):
+                if target.shape not in runs:
+                    runs[target.shape] = region.runs(target.shape)
+                begins, length_bytes, strides_bytes = runs[target.shape]
+                fetched = fetcher.fetch(begins + begin_bytes, length_bytes)
+                if self.files.inverted:
+                    # The maximum less a number is the number with every bit flipped, in either byte order.
+                    np.invert(fetched, out=fetched)
+                pixels = np.ndarray(target.shape, self.files.dtype, fetched, 0, strides_bytes)
+                np.copyto(target, pixels, casting="unsafe")
+
+
+def _fetcher(file: OpenFile, region: Region, runs: Runs) -> "Gatherer | OneByOne":
+    capacity_bytes = runs.begins_bytes.size * runs.length_bytes
+    if runs.begins_bytes.size > _FEW_RUNS and runs.length_bytes < _DIRECT_BYTES:
+        # Without anonymous files or mappings, or where they are forbidden, there is the slow way.
+        with suppress(OSError, ValueError):
+            return Gatherer(file, region.offset_bytes, region.end_bytes, capacity_bytes)
+    return OneByOne(file, capacity_bytes)

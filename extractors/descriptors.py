@@ -1,0 +1,123 @@
+"""Open files: shared by threads, few at a time, and with every fault of theirs an error of ours."""
+
+import errno
+import os
+import stat
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extractors.errors import Code, SourceChanged, StorageFailed, ZarrmillError
+from extractors.source import printable
+
+_MOST_OPEN = 32  # of one recording; a process may often have no more than 1024 open
+
+
+class OpenFile:
+    """One file, open for reading until the last one who uses it lets go of it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.descriptor = -1
+        # Without waiting: what was a file may be a FIFO by now, whose open(2) blocks until somebody writes to it.
+        try:
+            self.descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+            if not stat.S_ISREG(os.fstat(self.descriptor).st_mode):
+                raise self._changed("a regular file", "something else")
+        except OSError as error:
+            raise self.fault(error) from error
+
+    def __del__(self, _close: Any = os.close) -> None:
+        if self.descriptor >= 0:
+            _close(self.descriptor)
+
+    def read_into(self, buffer: NDArray[np.uint8], offset_bytes: int) -> None:
+        """All of `buffer` holds the bytes of the file from `offset_bytes` on.
+
+        Raises
+        ------
+        SourceChanged
+            The file ends before.
+        StorageFailed
+            The disk failed.
+        """
+        done = 0
+        while done < buffer.size:
+            try:
+                count = os.preadv(self.descriptor, [buffer[done:].data], offset_bytes + done)
+            except OSError as error:
+                raise self.fault(error) from error
+            if count == 0:
+                self.require(offset_bytes + buffer.size)
+                # The size says that there are bytes: whoever cut the file has put it back in between.
+                raise self._changed(f"{buffer.size} bytes at {offset_bytes}", f"{done}")
+            done += count
+
+    def require(self, end_bytes: int) -> None:
+        """The file has at least `end_bytes` bytes.
+
+        Raises
+        ------
+        SourceChanged
+            It has fewer, as it had not when it was identified.
+        """
+        size_bytes = os.fstat(self.descriptor).st_size
+        if size_bytes < end_bytes:
+            raise self._changed(f"at least {end_bytes} bytes", f"{size_bytes}")
+
+    def fault(self, error: OSError) -> ZarrmillError:
+        """The error of ours for one of the system's."""
+        if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ESTALE}:
+            return self._changed("the file that was described", f"none ({error.strerror})")
+        return StorageFailed(
+            Code.STORAGE_FAILED,
+            path=printable(self.path),
+            expected="to read the file",
+            found=f"{error.strerror}",
+            todo="Check the disk or the network, and run again.",
+        )
+
+    def _changed(self, expected: str, found: str) -> SourceChanged:
+        return SourceChanged(
+            Code.SOURCE_CHANGED,
+            path=printable(self.path),
+            expected=expected,
+            found=found,
+            todo="Run again when nothing writes to the recording any more.",
+        )
+
+
+class OpenFiles:
+    """The files of one recording, each opened when it is first needed; pickles as their paths."""
+
+    def __init__(self, paths: tuple[Path, ...]) -> None:
+        self._paths = paths
+        self._open: OrderedDict[int, OpenFile] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __getitem__(self, index: int) -> OpenFile:
+        # A file that is dropped here is closed when the last thread that still reads it is done with it: its number
+        # cannot come to mean another file under a reader's hands.
+        with self._lock:
+            file = self._open.pop(index, None) or OpenFile(self._paths[index])
+            self._open[index] = file
+            if len(self._open) > _MOST_OPEN:
+                self._open.popitem(last=False)
+        return file
+
+    def close(self) -> None:
+        """No file is open, once those who are reading are done."""
+        with self._lock:
+            self._open.clear()
+
+    def __getstate__(self) -> tuple[Path, ...]:
+        return self._paths
+
+    def __setstate__(self, paths: tuple[Path, ...]) -> None:
+        self._paths = paths
+        self._open = OrderedDict()
+        self._lock = threading.Lock()

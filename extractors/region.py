@@ -1,0 +1,142 @@
+"""The geometry of one read: a region of a file, cut into blocks that are cheap to fetch and to copy."""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
+
+LIMIT_BYTES = 1 << 18
+"""Of a block on its way: well inside the second level of a core's cache."""
+
+_GAP_BYTES = 2048  # reading over so many bytes costs less than a second read
+_LINE_BYTES = 128  # a memory that is written in shorter pieces is written more than once
+
+
+class Runs(NamedTuple):
+    """Stretches of a file that hold a block's pixels, and how these lie once the stretches are put together."""
+
+    begins_bytes: NDArray[np.int64]
+    """Counted from the block's first pixel."""
+    length_bytes: int
+    """Of every one; gaps that are not worth a second read are included."""
+    strides_bytes: tuple[int, ...]
+    """Between pixels along the block's axes, in the stretches put together."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """Some pixels of one file, and the array that they go to.
+
+    Axes are in the order of the disk, slowest first; none has size 1, and neighbours that are one on both sides are
+    merged. Strides on disk are positive.
+    """
+
+    offset_bytes: int
+    """Of the first pixel."""
+    strides_bytes: tuple[int, ...]
+    """On disk."""
+    itemsize: int
+    """Bytes of a pixel on disk."""
+    out: NDArray[Any]
+    """The array, with these axes."""
+
+    @classmethod
+    def of(cls, offset_bytes: int, strides_bytes: tuple[int, ...], itemsize: int, out: NDArray[Any]) -> "Region":
+        """The region whose first pixel is at `offset_bytes`, with any strides but 0."""
+        sources: list[int] = []
+        for axis, stride in enumerate(strides_bytes):
+            if stride < 0:
+                offset_bytes += (out.shape[axis] - 1) * stride
+                out = np.flip(out, axis)
+            sources.append(abs(stride))
+        axes = sorted(zip(sources, out.shape, out.strides, strict=True), key=lambda axis: -axis[0])
+        merged: list[tuple[int, int, int]] = []
+        for source, size, target in axes:
+            if size == 1:
+                continue
+            if merged and merged[-1][0] == size * source and merged[-1][2] == size * target:
+                merged[-1] = (source, merged[-1][1] * size, target)
+            else:
+                merged.append((source, size, target))
+        shape, targets = tuple(axis[1] for axis in merged), tuple(axis[2] for axis in merged)
+        return cls(offset_bytes, tuple(axis[0] for axis in merged), itemsize, as_strided(out, shape, targets))
+
+    @property
+    def end_bytes(self) -> int:
+        """Of the byte after the last pixel."""
+        return self.offset_bytes + self._span_bytes(self.out.shape, 0)
+
+    def blocks(self, extents: tuple[int, ...]) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Parts of this shape, or cut at the ends, that together are the whole region.
+
+        Yields where each begins in the file, and the array that it goes to; none is larger than the first.
+        """
+        starts = (range(0, size, extent) for size, extent in zip(self.out.shape, extents, strict=True))
+        for start in product(*starts):
+            part = tuple(slice(at, at + extent) for at, extent in zip(start, extents, strict=True))
+            offset_bytes = sum(at * stride for at, stride in zip(start, self.strides_bytes, strict=True))
+            yield self.offset_bytes + offset_bytes, self.out[part]
+
+    @property
+    def common_run_bytes(self) -> int:
+        """Length of the runs that are the same on disk and in `out`; 0 if the fastest axes differ."""
+        if not self.strides_bytes or not self.strides_bytes[-1] == self.out.strides[-1] == self.itemsize:
+            return 0
+        return int(self.out.shape[-1]) * self.itemsize
+
+    def runs(self, shape: tuple[int, ...]) -> Runs:
+        """How to read a block of this shape."""
+        inner = self._first_of_run(shape)
+        length = self._span_bytes(shape, inner)
+        begins = np.zeros(1, dtype=np.int64)
+        for size, stride in zip(shape[:inner], self.strides_bytes[:inner], strict=True):
+            begins = (begins[:, np.newaxis] + np.arange(size, dtype=np.int64) * stride).reshape(-1)
+        strides = list(self.strides_bytes)
+        step = length
+        for axis in reversed(range(inner)):
+            strides[axis] = step
+            step *= shape[axis]
+        return Runs(begins, length, tuple(strides))
+
+    def block_shape(self) -> tuple[int, ...]:
+        """Sizes of a block: whole lines in memory first, then what lies next on disk, up to `LIMIT_BYTES`."""
+        shape = self.out.shape
+        if self._fetched_bytes(shape) <= LIMIT_BYTES:
+            return shape
+        extents = [1] * len(shape)
+        line = _LINE_BYTES
+        for axis in sorted(range(len(shape)), key=lambda axis: abs(self.out.strides[axis])):
+            extents[axis] = min(shape[axis], -(-line // self.out.itemsize))
+            line = -(-line // extents[axis])
+        for axis in reversed(range(len(shape))):
+
+            def fetched_bytes(extent: int, axis: int = axis) -> int:
+                return self._fetched_bytes((*extents[:axis], extent, *extents[axis + 1 :]))
+
+            fitting = bisect_right(range(1, shape[axis] + 1), LIMIT_BYTES, key=fetched_bytes)
+            extents[axis] = max(extents[axis], fitting)
+        return tuple(extents)
+
+    def _fetched_bytes(self, shape: tuple[int, ...]) -> int:
+        inner = self._first_of_run(shape)
+        return self._span_bytes(shape, inner) * prod(shape[:inner])
+
+    def _first_of_run(self, shape: tuple[int, ...]) -> int:
+        """The slowest axis that is still read as one run: gaps between its pieces are short, or shorter than these."""
+        span = self.itemsize
+        for axis in reversed(range(len(shape))):
+            gap = self.strides_bytes[axis] - span
+            if shape[axis] > 1 and gap > max(_GAP_BYTES, span):
+                return axis + 1
+            span += (shape[axis] - 1) * self.strides_bytes[axis]
+        return 0
+
+    def _span_bytes(self, shape: tuple[int, ...], inner: int) -> int:
+        steps = zip(shape[inner:], self.strides_bytes[inner:], strict=True)
+        return self.itemsize + sum((size - 1) * stride for size, stride in steps)
