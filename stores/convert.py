@@ -1,8 +1,7 @@
 """A whole conversion: the steps, and `convert`, which takes them one after another in this process."""
 
-import threading
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,7 +11,8 @@ from extractors.recording import open_recording
 from extractors.source import check_unchanged
 from stores import ngff
 from stores.codec import Codec
-from stores.metadata import RunMetadata
+from stores.lanes import work_off
+from stores.metadata import RunMetadata, SourceArray, Versions, content_digest, write_run_metadata
 from stores.options import ConvertOptions
 from stores.plan import plan_store
 from stores.space import check_space
@@ -28,11 +28,12 @@ class Report(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    target: str
+    target: Path
     metadata: RunMetadata
     stored_bytes: int
-    resumed_windows: int
+    """Size of all shards of the pixels."""
     notices: tuple[str, ...]
+    """What the user should be told."""
 
 
 class Prepared(BaseModel):
@@ -69,6 +70,7 @@ def prepare(
             sampling_frequency_hz=sampling_frequency_hz,
             info=extractor.info,
             sources=extractor.sources,
+            source_array=SourceArray.of(extractor),
             options=options,
             plan=plan,
             started=datetime.now(UTC),
@@ -98,37 +100,61 @@ def prepare(
 
 def write_windows(target: Path, windows: Iterable[int]) -> list[str]:
     """Store windows one after another; gives what the user should be told."""
-    with Worker(target) as worker:
+    notices: list[str] = []
+    with Worker(target, notices.append) as worker:
         for window in windows:
             worker.write(window)
-        return worker.notices
+    return notices
 
 
 def verify_windows(target: Path, windows: Iterable[int]) -> None:
     """Read windows back one after another, and compare each with its receipt."""
-    with Worker(target) as worker:
+    with Worker(target, lambda _: None) as worker:
         for window in windows:
             worker.verify(window)
 
 
 def publish(target: Path, *, notices: Sequence[str] = ()) -> Report:
-    """Make the verified staging store the target.
+    """Make the verified staging store the target, with its run metadata.
 
     Raises
     ------
     SourceChanged
         The recording changed while it was converted.
+    StorageFailed
+        The disk is full or failed.
     """
     staging = Staging(target)
     job = staging.require_job()
-    receipts = staging.journal.verified(staging.session())
-    missing = set(range(job.plan.window_count)) - set(receipts)
-    if missing:
-        msg = f"{target}: {len(missing)} windows are not verified, so nothing is published"
+    verified = staging.journal.verified(staging.session())
+    if missing := job.plan.window_count - len(verified):
+        msg = f"{target}: {missing} windows are not verified, so nothing is published"
         raise RuntimeError(msg)
     check_unchanged(job.sources)
-    ...
+    receipts = [verified[window] for window in range(job.plan.window_count)]
+    digests = tuple(receipt.digest for receipt in receipts)
+    metadata = RunMetadata(
+        recording=job.recording,
+        sources=job.sources,
+        source_array=job.source_array,
+        info=job.info,
+        plan=job.plan,
+        options=job.options,
+        versions=Versions.here(),
+        started=job.started,
+        finished=datetime.now(UTC),
+        window_digests=digests,
+        content_digest=content_digest(digests),
+        pixels=staging.pixel_statistics(),
+    )
+    write_run_metadata(staging.store, metadata)
     staging.publish()
+    return Report(
+        target=target,
+        metadata=metadata,
+        stored_bytes=sum(receipt.stored_bytes for receipt in receipts),
+        notices=tuple(notices),
+    )
 
 
 def convert(
@@ -168,36 +194,26 @@ def convert(
 
 
 def _store_all(target: Path, prepared: Prepared, workers: int, progress: Progress | None) -> list[str]:
-    """Store and verify every window. One thread more than workers: one of them waits for the disk most of the time."""
-    windows = iter(range(prepared.window_count))
-    guard = threading.Lock()
-    stop = threading.Event()
-    done = 0
+    plan = Staging(target).require_job().plan
+    notices: list[str] = []
+    bytes_done = 0
 
-    def lane() -> list[str]:
-        nonlocal done
-        with Worker(target) as worker:
-            try:
-                while not stop.is_set():
-                    with guard:
-                        window = next(windows, None)
-                    if window is None:
-                        break
-                    worker.write(window)
-                    worker.verify(window)
-                    with guard:
-                        done += worker.plan.window_bytes(window)
-                        if progress is not None:
-                            progress(done, prepared.total_bytes)
-            except BaseException:
-                stop.set()
-                raise
-            return worker.notices
+    @contextmanager
+    def lane() -> Iterator[Callable[[int], None]]:
+        with Worker(target, notices.append) as worker:
 
-    with ThreadPoolExecutor(workers + 1) as pool:
-        lanes = [pool.submit(lane) for _ in range(min(workers + 1, prepared.window_count))]
-        try:
-            return [notice for ended in lanes for notice in ended.result()]
-        except BaseException:
-            stop.set()  # Ctrl-C arrives here: each lane ends with the window it is at
-            raise
+            def store(window: int) -> None:
+                worker.write(window)
+                worker.verify(window)
+
+            yield store
+
+    def done(window: int) -> None:
+        nonlocal bytes_done
+        bytes_done += plan.window_bytes(window)
+        if progress is not None:
+            progress(bytes_done, plan.total_bytes)
+
+    # One thread more than workers: one of them waits for the disk most of the time.
+    work_off(range(plan.window_count), lane, min(workers + 1, plan.window_count), done)
+    return notices

@@ -29,6 +29,7 @@ from extractors.source import SourceFile
 from stores.disk import replace_file, storage_faults, sync_path, sync_tree
 from stores.journal import Journal
 from stores.lock import hold, read_holder
+from stores.metadata import PixelStatistics, SourceArray
 from stores.options import ConvertOptions
 from stores.plan import Plan
 from stores.summary import STATISTICS
@@ -45,6 +46,7 @@ class Job(BaseModel):
     """Given by the user in place of the recording's own."""
     info: RecordingInfo
     sources: tuple[SourceFile, ...]
+    source_array: SourceArray
     options: ConvertOptions
     plan: Plan
     started: datetime
@@ -55,7 +57,7 @@ class Job(BaseModel):
             return "the source changed"
         if self.options.stored_form() != other.options.stored_form():
             return "the options changed"
-        if (self.info, self.plan) != (other.info, other.plan):
+        if (self.source_array, self.info, self.plan) != (other.source_array, other.info, other.plan):
             return "the description of the recording changed"
         return None
 
@@ -183,9 +185,14 @@ class Staging:
             finally:
                 os.close(descriptor)
 
-    def read_statistics(self) -> NDArray[Any]:
-        """Statistics of every sample, of type `STATISTICS`, mapped from the file."""
-        return np.memmap(self._statistics_file, STATISTICS, mode="r")
+    def pixel_statistics(self) -> PixelStatistics:
+        """Minimum, maximum and mean of all pixels."""
+        samples = np.memmap(self._statistics_file, STATISTICS, mode="r")
+        return PixelStatistics(
+            minimum=float(samples["minimum"].min()),
+            maximum=float(samples["maximum"].max()),
+            mean=float(samples["mean"].mean()),
+        )
 
     def publish(self) -> None:
         """Make the store the target: whole, flushed, by one rename.

@@ -1,5 +1,6 @@
 """One thread's hands: it stores windows, and reads back what is stored."""
 
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,6 +24,8 @@ class Worker:
     ----------
     target
         The target whose staging store was prepared, and is held, by this run.
+    notify
+        Called with what the user should be told.
 
     Raises
     ------
@@ -30,7 +33,8 @@ class Worker:
         The recording is no longer what the job says.
     """
 
-    def __init__(self, target: Path) -> None:
+    def __init__(self, target: Path, notify: Callable[[str], None]) -> None:
+        self._notify = notify
         self._staging = Staging(target)
         self._job = self._staging.require_job()
         self._session = self._staging.session()
@@ -42,7 +46,6 @@ class Worker:
             self._job.recording, sampling_frequency_hz=self._job.sampling_frequency_hz
         )
         self._reader: WindowReader | None = None
-        self.notices: list[str] = []
 
     def __enter__(self) -> Self:
         return self
@@ -66,7 +69,7 @@ class Worker:
             try:
                 return self._confirm(window)
             except StoreDamaged as damage:
-                self.notices.append(f"window {window} of the earlier run is written again: {damage}")
+                self._notify(f"window {window} of the earlier run is written again: {damage}")
         check_unchanged(self._job.sources)
         if self._reader is None:
             self._reader = WindowReader(self._extractor, self.plan)
