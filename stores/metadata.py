@@ -120,6 +120,11 @@ class RunMetadata(BaseModel):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
+        source = dict(zip(self.source_array.axes, self.source_array.shape, strict=True))
+        stored = dict(zip(self.plan.axes, self.plan.shape, strict=True))
+        if stored != {axis: size for axis, size in source.items() if axis in stored or size != 1}:
+            msg = f"plan has sizes {stored} for a recording of {source}"
+            raise ValueError(msg)
         if len(self.window_digests) != self.plan.window_count:
             msg = f"window_digests has {len(self.window_digests)} entries for {self.plan.window_count} windows"
             raise ValueError(msg)
