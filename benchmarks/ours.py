@@ -1,0 +1,80 @@
+"""Our own: the engine, and the engine through its Prefect flow."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from benchmarks.case import Case
+from benchmarks.job import Job, Run
+from extractors.layout import Layout
+from stores.options import ConvertOptions
+
+
+def engine(job: Job) -> Run:
+    """The whole conversion: digests, statistics, checksums, flushed, read back and compared, published."""
+    from stores.convert import convert
+
+    recording = describe(job.case, job.movie)
+    options = _options(job)
+
+    def run() -> None:
+        job.output.mkdir()
+        convert(recording, job.store, options)
+
+    return run
+
+
+def engine_writing(job: Job) -> Run:
+    """The same without reading back and publishing: the store stays in its staging folder."""
+    from stores.convert import prepare, write_windows
+    from stores.staging import Staging
+
+    recording = describe(job.case, job.movie)
+    options = _options(job)
+
+    def run() -> None:
+        job.output.mkdir()
+        staging = Staging(job.store)
+        with staging.locked(), ThreadPoolExecutor(job.workers + 1) as pool:
+            count = prepare(staging, recording, options).window_count
+            lanes = [range(first, count, job.workers + 1) for first in range(job.workers + 1)]
+            list(pool.map(lambda windows: write_windows(job.store, windows), lanes))
+
+    return run
+
+
+def flow(job: Job) -> Run:
+    """The whole conversion as a flow run on the server of PREFECT_API_URL."""
+    import asyncio
+
+    from flows.convert import convert
+
+    recording = describe(job.case, job.movie)
+    options = _options(job)
+
+    def run() -> None:
+        job.output.mkdir()
+        asyncio.run(convert(recording, job.store, options))
+
+    return run
+
+
+def describe(case: Case, movie: Path) -> Path:
+    """A layout file lies beside the movie; gives its path."""
+    path = movie.with_name(f"{movie.name}.layout.json")
+    layout = Layout(
+        dtype=case.dtype,
+        axes=case.disk_axes,
+        rows=case.rows,
+        columns=case.columns,
+        channels=case.channels,
+        samples=case.samples,
+        sampling_frequency_hz=30.0,
+    )
+    path.write_text(layout.model_dump_json(exclude_defaults=True))
+    return path
+
+
+def _options(job: Job) -> ConvertOptions:
+    chunk_bytes = job.case.chunk_bytes
+    shard_bytes = job.case.shard_shape[0] * job.case.sample_bytes
+    return ConvertOptions(chunk_bytes=chunk_bytes, shard_bytes=shard_bytes, workers=job.workers)

@@ -1,0 +1,168 @@
+"""The peers, each in the setting that was fastest for it on two cores, and the script that a user would write today.
+
+All but that script write the same chunks, shards and codec.
+"""
+
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.job import Job, Run
+from benchmarks.movie import open_movie
+
+
+def zarr_python(job: Job) -> Run:
+    """Windows of whole shards, as many at a time as there are workers; zarr's own threads kept to as many."""
+    import zarr
+
+    zarr.config.set({"threading.max_workers": job.workers})
+
+    def run() -> None:
+        array = _create(job)
+        pixels = open_movie(job.case, job.movie)
+
+        def store(window: slice) -> None:
+            array[window] = pixels[window]
+
+        with ThreadPoolExecutor(job.workers) as pool:
+            list(pool.map(store, job.case.windows))
+
+    return run
+
+
+def tensorstore(job: Job) -> Run:
+    """Windows of whole shards, two more in flight than there are workers, never flushed."""
+    import tensorstore as ts
+
+    in_flight = job.workers + 2
+    context = ts.Context({"data_copy_concurrency": {"limit": job.workers}, "file_io_concurrency": {"limit": in_flight}})
+
+    def run() -> None:
+        _create(job)
+        pixels = open_movie(job.case, job.movie)
+        kvstore = {"driver": "file", "path": f"{job.array}/", "file_io_sync": False}
+        array = ts.open({"driver": "zarr3", "kvstore": kvstore}, context=context, open=True).result()
+        writes: deque[Any] = deque()
+        for window in job.case.windows:
+            writes.append(array[window].write(pixels[window], can_reference_source_data_indefinitely=True))
+            if len(writes) == in_flight:
+                writes.popleft().result()
+        for write in writes:
+            write.result()
+
+    return run
+
+
+def dask(job: Job) -> Run:
+    """`to_zarr` of an array with one block per shard."""
+    import dask
+    import dask.array as da
+    import zarr
+
+    zarr.config.set({"threading.max_workers": job.workers})
+
+    class Movie:
+        """Not a numpy array: those are copied into dask's graph as a whole, which costs two thirds of the speed."""
+
+        dtype = np.dtype(job.case.dtype)
+        shape = job.case.shape
+        ndim = len(shape)
+
+        def __init__(self) -> None:
+            self._pixels = open_movie(job.case, job.movie)
+
+        def __getitem__(self, part: Any) -> NDArray[Any]:
+            pixels: NDArray[Any] = self._pixels[part]
+            return pixels
+
+    def run() -> None:
+        array = _create(job)
+        make: Any = da.from_array  # ships no types
+        blocks = make(Movie(), chunks=job.case.shard_shape, name=False, inline_array=True)
+        with dask.config.set(scheduler="threads", num_workers=job.workers):
+            blocks.to_zarr(array)
+
+    return run
+
+
+def script(job: Job) -> Run:
+    """Loop with roiextractors into an array with zarr's defaults."""
+    import zarr
+    from roiextractors.extraction_tools import VideoStructure
+    from roiextractors.extractors.memmapextractors.numpymemampextractor import NumpyMemmapImagingExtractor
+
+    case = job.case
+    # roiextractors wants a channel axis, of one channel if need be
+    axes = case.disk_axes if "c" in case.disk_axes else case.disk_axes + "c"
+
+    def run() -> None:
+        structure = VideoStructure(
+            num_rows=case.rows,
+            num_columns=case.columns,
+            num_channels=case.channels,
+            rows_axis=axes.index("y"),
+            columns_axis=axes.index("x"),
+            channels_axis=axes.index("c"),
+            frame_axis=axes.index("t"),
+        )
+        extractor = NumpyMemmapImagingExtractor(
+            file_path=job.movie, video_structure=structure, sampling_frequency=30.0, dtype=case.dtype
+        )
+        shape = (case.samples, case.rows, case.columns, case.channels)
+        array = zarr.create_array(store=job.array, shape=shape, dtype=case.dtype)
+        step = array.chunks[0] * max(1, 256 // array.chunks[0])  # whole chunks: kinder than most scripts
+        for start in range(0, case.samples, step):
+            end = min(start + step, case.samples)
+            array[start:end] = extractor.get_series(start, end)
+
+    return run
+
+
+def check_store(job: Job) -> None:
+    """Every pixel is the movie's, and the array has the chunks, shards and codec of the case; raises otherwise."""
+    import zarr
+
+    array = zarr.open_array(job.array, mode="r")
+    grid = (array.shape, array.chunks, array.shards, [type(codec).__name__ for codec in array.compressors])
+    expected = (job.case.shape, job.case.chunk_shape, job.case.shard_shape, ["BloscCodec", "Crc32cCodec"])
+    if grid != expected:
+        raise AssertionError(f"expected an array of {expected}; found {grid}")
+    _compare(job, array)
+
+
+def check_script(job: Job) -> None:
+    """Every pixel is the movie's; raises otherwise."""
+    import zarr
+
+    _compare(job, zarr.open_array(job.array, mode="r"))
+
+
+def _compare(job: Job, array: Any) -> None:
+    pixels = open_movie(job.case, job.movie)
+    for window in job.case.windows:
+        found = np.asarray(array[window])
+        if found.ndim != len(job.case.axes) or job.case.shape[1:] != found.shape[1:]:
+            found = np.moveaxis(found, -1, 1).reshape(-1, *job.case.shape[1:])  # (t, y, x, c), as roiextractors gives
+        if not np.array_equal(found, pixels[window]):
+            raise AssertionError(f"pixels differ in samples {window.start} to {window.stop}")
+
+
+def _create(job: Job) -> Any:
+    """Make the array that all who know what they do would make; every window is stored, also one of zeros."""
+    import zarr
+    from zarr.codecs import BloscCodec, Crc32cCodec
+
+    dtype = np.dtype(job.case.dtype)
+    codecs = (BloscCodec(typesize=dtype.itemsize, cname="lz4", clevel=5, shuffle="bitshuffle"), Crc32cCodec())
+    return zarr.create_array(
+        store=job.array,
+        shape=job.case.shape,
+        chunks=job.case.chunk_shape,
+        shards=job.case.shard_shape,
+        dtype=dtype.newbyteorder("<"),
+        compressors=codecs,
+        config={"write_empty_chunks": True},
+    )

@@ -1,0 +1,59 @@
+"""A Prefect server for one benchmark: on a free port, with a home of its own, ended with the benchmark."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+_START_SECONDS = 120
+
+
+@contextmanager
+def prefect_server(home: Path) -> Iterator[dict[str, str]]:
+    """A server runs, and is healthy; gives the environment of its clients.
+
+    Raises
+    ------
+    RuntimeError
+        It did not start; the message holds the end of its log.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    home.mkdir(parents=True, exist_ok=True)
+    environment = {"PREFECT_HOME": str(home), "PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    own = {"PREFECT_SERVER_API_PORT": str(port), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+    log = home / "server.log"
+    with (
+        log.open("w") as said,
+        subprocess.Popen(command, stdout=said, stderr=said, env=os.environ | environment | own) as process,
+    ):
+        try:
+            _wait(f"{environment['PREFECT_API_URL']}/health", process, log)
+            yield environment
+        finally:
+            process.terminate()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _wait(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urlopen(address, timeout=5) as answer:  # noqa: S310 - our own address
+                if answer.status == 200:
+                    return
+        except (URLError, OSError):
+            pass
+        time.sleep(0.2)
+    raise RuntimeError(f"no healthy Prefect server at {address} within {_START_SECONDS} s:\n{log.read_text()[-4000:]}")
