@@ -1,0 +1,172 @@
+"""The command `zarrmill`.
+
+What takes time to import is imported by the command that needs it: `zarrmill inspect` answers at once.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from extractors.errors import ZarrmillError
+from flows import commands
+
+DONE, REFUSED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+_EPILOG = """\
+examples:
+  zarrmill inspect mouse7.raw                      what is known of a recording, at once
+  zarrmill convert mouse7.raw mouse7.zarr          one recording to one verified store
+  zarrmill verify mouse7.zarr --source mouse7.raw  every pixel, against its digest and against the source
+  zarrmill example demo                            a small made recording, through the Prefect flow
+
+exit codes:
+  0    done
+  1    refused, failed or differing; the message says where, what was expected, what was found, and what to do
+  2    the command line was not understood
+  130  interrupted; the same command goes on where this one stopped
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises where argparse would print and exit, so that `--json` holds for these errors too."""
+
+    def error(self, message: str) -> NoReturn:
+        raise commands.Usage(f"{message}\n{self.format_usage().rstrip()}")
+
+
+def main() -> NoReturn:
+    """Run the command that the process was started with, and exit with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(words: Sequence[str]) -> int:
+    """Run one command; gives its exit code."""
+    as_json = "--json" in words
+    # SIGTERM is what `kill`, service managers and containers send: it ends a run as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        arguments = vars(build_parser().parse_args(words))
+        answer: commands.Answer = arguments.pop("command")(**arguments)
+    except commands.Usage as fault:
+        return _fail(USAGE, {"code": "usage", "message": str(fault)}, str(fault), as_json=as_json)
+    except ZarrmillError as fault:
+        return _fail(REFUSED, fault.as_dict(), str(fault), as_json=as_json)
+    except KeyboardInterrupt as fault:
+        message = str(fault) or "interrupted"
+        return _fail(INTERRUPTED, {"code": "interrupted", "message": message}, message, as_json=as_json)
+    try:
+        print(json.dumps(answer.data) if as_json else answer.text, flush=True)
+    except BrokenPipeError:  # `zarrmill inspect ... | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return DONE if answer.good else REFUSED
+
+
+def _fail(exit_code: int, fault: dict[str, Any], message: str, *, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"error": fault}))
+    else:
+        print(f"zarrmill: {message}", file=sys.stderr)
+    return exit_code
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Every command and option of the command line."""
+    parser = _Parser(
+        prog="zarrmill",
+        description="Raw imaging recordings in, verified OME-Zarr stores out.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, dest=argparse.SUPPRESS, help="print the version and exit"
+    )
+    verbs = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    inspect = _verb(
+        verbs, "inspect", commands.inspect, "say what is known of a recording", "inspect mouse7.layout.toml"
+    )
+    _recording(inspect)
+
+    convert = _verb(
+        verbs,
+        "convert",
+        commands.convert,
+        "write one recording to one verified store",
+        "convert mouse7.raw /archive/mouse7.zarr --sampling-frequency 30",
+        "PREFECT_API_URL=http://127.0.0.1:4200/api zarrmill convert mouse7.raw mouse7.zarr",
+    )
+    _recording(convert)
+    convert.add_argument("target", metavar="TARGET", type=_path, help="the store; there must be nothing there yet")
+    convert.add_argument(
+        "--codec", metavar="NAME", help="blosc-lz4 (default), blosc-zstd, zstd or none; crc32c follows"
+    )
+    convert.add_argument("--chunk-bytes", metavar="N", type=int, help="uncompressed size of a chunk, at most (8 MiB)")
+    convert.add_argument("--shard-bytes", metavar="N", type=int, help="uncompressed size of a shard, about (128 MiB)")
+    convert.add_argument("--workers", metavar="N", type=int, help="threads (as many as there are cores)")
+
+    verify = _verb(
+        verbs,
+        "verify",
+        commands.verify,
+        "read a store back, every pixel",
+        "verify mouse7.zarr",
+        "verify mouse7.zarr --source mouse7.raw",
+    )
+    verify.add_argument("target", metavar="TARGET", type=_path, help="the store")
+    verify.add_argument("--source", metavar="PATH", type=_path, help="the recording; compared pixel by pixel")
+
+    example = _verb(
+        verbs,
+        "example",
+        commands.example,
+        "make a small recording, and convert it by the Prefect flow",
+        "example demo",
+    )
+    example.add_argument("folder", metavar="DIR", type=_path, help="where the recording and its store will be")
+    return parser
+
+
+def _verb(verbs: Any, name: str, command: Any, summary: str, *examples: str) -> argparse.ArgumentParser:
+    shown = "\n".join(f"  {example if 'zarrmill' in example else f'zarrmill {example}'}" for example in examples)
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        name,
+        help=summary,
+        description=f"{summary.capitalize()}.",
+        epilog=f"examples:\n{shown}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--json", dest="quiet", action="store_true", help="one JSON object on standard output, also for errors"
+    )
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _recording(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="PATH", type=_path, help="a data file or layout file")
+    parser.add_argument(
+        "--sampling-frequency",
+        metavar="HZ",
+        dest="sampling_frequency_hz",
+        type=float,
+        help="samples per second, in place of the recording's own",
+    )
+
+
+def _path(word: str) -> Path:
+    if not word:
+        raise argparse.ArgumentTypeError("an empty path")
+    return Path(word).absolute()
+
+
+class _Version(argparse.Action):
+    def __call__(self, *_: object) -> NoReturn:
+        from importlib.metadata import version
+
+        print(f"zarrmill {version('zarrmill')}")
+        sys.exit(DONE)

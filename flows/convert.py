@@ -1,0 +1,83 @@
+"""The flow `convert`: one recording in, one verified store out."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from prefect import flow, get_run_logger
+from prefect.futures import PrefectFuture, as_completed
+from prefect.runtime import flow_run
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows.batches import plan_batches
+from flows.tasks import prepare_store, publish_store, store_windows
+from flows.watch import watching
+from stores.convert import Prepared, Report
+from stores.options import ConvertOptions
+from stores.staging import Staging
+
+T = TypeVar("T")
+
+
+def run_name() -> str:
+    """Name the run after its recording: one flow per recording would drown the dashboard."""
+    return Path(str(flow_run.parameters["recording"])).name
+
+
+@flow(name="convert", flow_run_name=run_name, persist_result=False)
+async def convert(
+    recording: Path,
+    target: Path,
+    options: ConvertOptions = ConvertOptions(),  # noqa: B008 - frozen, and the dashboard's form shows what it holds
+    sampling_frequency_hz: float | None = None,
+) -> Report:
+    """Convert one recording to one verified store.
+
+    Args:
+        recording: Data file or layout file, as an absolute path on the machine that runs this.
+        target: Where the store will be; there must be nothing there yet.
+        options: How the pixels are stored, and by how many threads.
+        sampling_frequency_hz: Used in place of the recording's own; needed where it has none.
+    """
+    log = get_run_logger()
+    # One thread more than workers: one of them waits for the disk most of the time.
+    lanes = options.workers + 1
+    runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=lanes)
+    # In the end, however it comes: tasks are told to stop, the runner waits for them, and only then the lock is freed.
+    with Staging(target).locked(), runner, watching():
+        prepared: Prepared = await _outcome(
+            runner.submit(
+                prepare_store,
+                {
+                    "recording": recording,
+                    "target": target,
+                    "options": options,
+                    "sampling_frequency_hz": sampling_frequency_hz,
+                },
+            )
+        )
+        for notice in prepared.notices:
+            log.warning(notice)
+        batches = [
+            runner.submit(store_windows, {"target": target, "first": batch.first, "end": batch.end})
+            for batch in plan_batches(prepared.window_count, prepared.window_bytes, lanes)
+        ]
+        notices = await asyncio.to_thread(_gather, batches)
+        for notice in notices:
+            log.warning(notice)
+        report: Report = await _outcome(
+            runner.submit(publish_store, {"target": target, "notices": [*prepared.notices, *notices]})
+        )
+    log.info("%s: %d windows stored, and read back equal", report.target, prepared.window_count)
+    return report
+
+
+async def _outcome(future: PrefectFuture[T]) -> T:
+    """Wait without holding the event loop: it is where Ctrl-C and a cancellation arrive."""
+    return await asyncio.to_thread(future.result)
+
+
+def _gather(batches: Sequence[PrefectFuture[list[str]]]) -> list[str]:
+    """What all of them have to tell; the first that fails ends the wait."""
+    return [notice for batch in as_completed(list(batches)) for notice in batch.result()]

@@ -1,0 +1,59 @@
+"""The task runs of a conversion: each a few lines around steps of `stores`.
+
+Parameters and results are paths, indices and small models; nothing is cached and no result is kept by Prefect, because
+the journal of the staging store alone knows what is done.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+
+from extractors.errors import Code, StorageFailed
+from flows.watch import WATCH
+from stores.convert import Prepared, Report, prepare, publish
+from stores.options import ConvertOptions
+from stores.staging import Staging
+from stores.worker import Worker
+
+
+async def may_pass(_task: object, _task_run: TaskRun, state: State[Any]) -> bool:
+    """Whether trying again can help: after a disk's fault, but not where it is full, and never for refused input."""
+    fault = await state.aresult(raise_on_failure=False)
+    return isinstance(fault, StorageFailed) and fault.code is not Code.NO_SPACE
+
+
+@task(task_run_name="prepare", cache_policy=NO_CACHE, persist_result=False)
+def prepare_store(
+    recording: Path, target: Path, options: ConvertOptions, sampling_frequency_hz: float | None
+) -> Prepared:
+    """Validate the recording, and make its staging store ready."""
+    return prepare(Staging(target), recording, options, sampling_frequency_hz=sampling_frequency_hz)
+
+
+@task(
+    task_run_name="windows {first} to {end}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=2,
+    retry_delay_seconds=[2, 30],
+    retry_condition_fn=may_pass,
+)
+def store_windows(target: Path, first: int, end: int) -> list[str]:
+    """Write windows `first` to `end`, end exclusive, and read each one back; gives what the user should be told."""
+    watch = WATCH.get()
+    notices: list[str] = []
+    with Worker(target, notices.append) as worker:
+        for window in watch.windows(first, end):
+            worker.write(window)
+            worker.verify(window)
+            watch.done(worker.plan.window_bytes(window), worker.plan.total_bytes)
+    return notices
+
+
+@task(task_run_name="publish", cache_policy=NO_CACHE, persist_result=False)
+def publish_store(target: Path, notices: list[str]) -> Report:
+    """Record run metadata, and make the verified staging store the target."""
+    return publish(target, notices=notices)
