@@ -10,7 +10,8 @@ from extractors.imaging import ImagingExtractor
 from extractors.source import identify, printable
 
 # In the order they are asked: a layout file is put beside data on purpose, so it comes first.
-_FORMATS: tuple[Format, ...] = (layout_file, npy)
+FORMATS: tuple[Format, ...] = (layout_file, npy)
+"""Every format that is known, in the order that they are asked."""
 
 
 def open_recording(path: str | Path, *, sampling_frequency_hz: float | None = None) -> ImagingExtractor:
@@ -31,7 +32,7 @@ def open_recording(path: str | Path, *, sampling_frequency_hz: float | None = No
     frequency = _checked_frequency(sampling_frequency_hz)
     path = Path(path)
     identify(path)
-    for known in _FORMATS:
+    for known in FORMATS:
         if known.claims(path):
             return known.open_file(path, sampling_frequency_hz=frequency)
     raise InputRefused(
