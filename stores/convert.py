@@ -189,11 +189,11 @@ def convert(
     staging = Staging(target)
     with staging.locked():
         prepared = prepare(staging, recording, options, sampling_frequency_hz=sampling_frequency_hz)
-        notices = _store_all(target, prepared, options.workers, progress)
+        notices = _store_all(target, options.workers, progress)
         return publish(target, notices=(*prepared.notices, *notices))
 
 
-def _store_all(target: Path, prepared: Prepared, workers: int, progress: Progress | None) -> list[str]:
+def _store_all(target: Path, workers: int, progress: Progress | None) -> list[str]:
     plan = Staging(target).require_job().plan
     notices: list[str] = []
     bytes_done = 0

@@ -32,7 +32,7 @@ def storage_faults(path: Path) -> Iterator[None]:
             path=where,
             expected="a write that succeeds",
             found=fault.strerror or str(fault),
-            todo="Look after the disk or its permissions, then run the same command again: it goes on where it stopped.",
+            todo="See to the disk or its permissions, then run the same command again: it goes on where it stopped.",
         ) from fault
 
 

@@ -52,7 +52,9 @@ def hold(path: Path, target: Path) -> Iterator[Holder]:
     with storage_faults(path):
         descriptor = _acquire(path, target)
         try:
-            holder = Holder(session=uuid4().hex, process=os.getpid(), host=socket.gethostname(), since=datetime.now(UTC))
+            holder = Holder(
+                session=uuid4().hex, process=os.getpid(), host=socket.gethostname(), since=datetime.now(UTC)
+            )
             os.ftruncate(descriptor, 0)
             write_whole(descriptor, holder.model_dump_json().encode())
         except BaseException:

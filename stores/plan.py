@@ -19,7 +19,7 @@ NGFF_ORDER = "tczyx"
 class Chunk(NamedTuple):
     """One chunk of a window: its place in the shard, and the part of the array it holds."""
 
-    index: tuple[int, ...]
+    place: tuple[int, ...]
     """Position in the shard's grid of chunks."""
     region: tuple[slice, ...]
     """The part of the array, clipped at the array's end, one slice per axis."""
@@ -100,11 +100,11 @@ class Plan(BaseModel):
         start, end = self.window_samples(window)
         begin = (start, *(0 for _ in self.shape[1:]))
         limit = (end, *self.shape[1:])
-        for index in product(*(range(count) for count in self.chunks_per_shard)):
-            low = [origin + i * size for origin, i, size in zip(begin, index, self.chunk_shape, strict=True)]
+        for place in product(*(range(count) for count in self.chunks_per_shard)):
+            low = [origin + i * size for origin, i, size in zip(begin, place, self.chunk_shape, strict=True)]
             if all(at < stop for at, stop in zip(low, limit, strict=True)):
                 yield Chunk(
-                    index,
+                    place,
                     tuple(
                         slice(at, min(at + size, stop))
                         for at, size, stop in zip(low, self.chunk_shape, limit, strict=True)

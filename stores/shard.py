@@ -135,7 +135,7 @@ def write_shard(reader: WindowReader, plan: Plan, codec: Codec, window: int, pat
                 write_whole(descriptor, encoded)
                 write_whole(descriptor, checksum)
             size = len(encoded) + len(checksum)
-            index[chunk.index] = offset, size
+            index[chunk.place] = offset, size
             offset += size
         table = index.tobytes()
         with storage_faults(path):

@@ -21,7 +21,7 @@ class Digest:
 
     def add(self, first_sample: int, pixels: NDArray[Any]) -> None:  # noqa: ARG002 - a Summary needs it
         """Add `pixels` (samples, ...), C-contiguous and little-endian; `first_sample` is the sample of `pixels[0]`."""
-        self._digest.update(pixels)
+        self._digest.update(pixels.data)
 
     @property
     def digest(self) -> str:
@@ -75,17 +75,16 @@ def _sums(block: NDArray[Any], maximum: Any) -> NDArray[Any]:
     numpy adds small integers in their own type at several times the speed of widening each one first. Detectors
     rarely fill their type (12 bits of 16 are usual), so that some pixels can be added before anything overflows.
     """
-    if block.dtype.kind == "f":
-        with np.errstate(invalid="ignore", over="ignore"):
-            return np.add.reduce(block, axis=1, dtype=np.float64)
-    if block.dtype.kind == "u" and block.dtype.itemsize <= 2:  # noqa: PLR2004 - one and two bytes, as said above
-        together = 16
-        if int(maximum) * together <= np.iinfo(block.dtype).max and block.shape[1] % together == 0:
+    kind, width = block.dtype.kind, block.dtype.itemsize
+    wide: Any = np.int64
+    if kind == "f" or width == np.dtype(np.int64).itemsize:
+        wide = np.float64
+    elif kind == "u" and width <= np.dtype(np.uint16).itemsize:
+        together, maximum = 16, int(maximum)
+        if maximum * together <= np.iinfo(block.dtype).max and block.shape[1] % together == 0:
             block = np.add.reduce(block.reshape(len(block), together, -1), axis=1, dtype=block.dtype)
-            maximum = int(maximum) * together
-        if block.shape[1] * int(maximum) <= np.iinfo(np.uint32).max:
-            return np.add.reduce(block, axis=1, dtype=np.uint32)
-        return np.add.reduce(block, axis=1, dtype=np.uint64)
-    if block.dtype.itemsize == np.dtype(np.int64).itemsize:
-        return np.add.reduce(block, axis=1, dtype=np.float64)
-    return np.add.reduce(block, axis=1, dtype=np.int64)
+            maximum *= together
+        wide = np.uint32 if block.shape[1] * maximum <= np.iinfo(np.uint32).max else np.uint64
+    with np.errstate(invalid="ignore", over="ignore"):
+        sums: NDArray[Any] = np.add.reduce(block, axis=1, dtype=wide)
+    return sums

@@ -42,9 +42,7 @@ class Worker:
         self._verified = self._staging.journal.verified(self._session)
         self.plan = self._job.plan
         self._codec = Codec(self._job.options.codec, self.plan.pixel_bytes)
-        self._extractor = open_recording(
-            self._job.recording, sampling_frequency_hz=self._job.sampling_frequency_hz
-        )
+        self._extractor = open_recording(self._job.recording, sampling_frequency_hz=self._job.sampling_frequency_hz)
         self._reader: WindowReader | None = None
 
     def __enter__(self) -> Self:

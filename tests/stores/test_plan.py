@@ -65,7 +65,7 @@ def test_every_pixel_lies_in_exactly_one_chunk_of_one_window(
         for chunk in made.window_chunks(window):
             assert start <= chunk.region[0].start < chunk.region[0].stop <= end
             seen[chunk.region] += 1
-            assert all(i < n for i, n in zip(chunk.index, made.chunks_per_shard, strict=True))
+            assert all(i < n for i, n in zip(chunk.place, made.chunks_per_shard, strict=True))
     assert (seen == 1).all()
     assert all(shard % chunk == 0 for shard, chunk in zip(made.shard_shape, made.chunk_shape, strict=True))
     assert math.prod(made.chunk_shape) * made.pixel_bytes <= max(chunk_bytes, made.pixel_bytes)
