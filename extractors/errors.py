@@ -22,6 +22,7 @@ class Code(StrEnum):
     SELECTION_OUT_OF_BOUNDS = "selection-out-of-bounds"
     SIZE_MISMATCH = "size-mismatch"
     SOURCE_CHANGED = "source-changed"
+    SOURCE_DIFFERS = "source-differs"
     SOURCE_MISSING = "source-missing"
     SOURCE_NOT_REGULAR = "source-not-regular"
     SOURCE_UNREADABLE = "source-unreadable"
