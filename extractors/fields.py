@@ -2,9 +2,9 @@
 
 import re
 from math import isfinite
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue
 from pydantic_core import PydanticCustomError
 
 # A default is checked too: whether "no sample count" is valid depends on the other fields.
@@ -25,6 +25,13 @@ _DTYPE = r"^([<>|]?[ui]1|[<>]([ui][248]|f[248]))$"
 def problem(message: str) -> PydanticCustomError:
     """A broken rule, to be raised by a validator; the message is shown as it is."""
     return PydanticCustomError("rule", "{message}", {"message": message})
+
+
+def _checked_integer(value: object) -> object:
+    # A Literal takes what equals it: 1.0, and True.
+    if type(value) is not int:
+        raise problem("must be an integer")
+    return value
 
 
 def _checked_dtype(dtype: str) -> str:
@@ -53,12 +60,13 @@ def _checked_length(items: tuple[Item, ...]) -> tuple[Item, ...]:
     return items
 
 
-def _checked_json(tree: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    level: list[Any] = [tree]
+def _checked_json(tree: object) -> object:
+    # Before pydantic looks at it, level by level: neither recurses as deep as a hostile file may be.
+    level: list[Any] = [tree] if isinstance(tree, dict) else []
     for _ in range(_DEEPEST):
         values = [value for node in level for value in (node.values() if isinstance(node, dict) else node)]
         texts = [value for value in values if isinstance(value, str)]
-        texts += [key for node in level if isinstance(node, dict) for key in node]
+        texts += [key for node in level if isinstance(node, dict) for key in node if isinstance(key, str)]
         if any(isinstance(value, float) and not isfinite(value) for value in values):
             raise problem("must not hold NaN or Infinity: JSON has neither")
         if any("\ud800" <= letter <= "\udfff" for text in texts for letter in text):
@@ -69,6 +77,7 @@ def _checked_json(tree: dict[str, JsonValue]) -> dict[str, JsonValue]:
     raise problem(f"must be at most {_DEEPEST} levels deep")
 
 
+Version = Annotated[Literal[1], BeforeValidator(_checked_integer)]
 Dtype = Annotated[
     str,
     AfterValidator(_checked_dtype),
@@ -84,7 +93,7 @@ Label = Annotated[str, Field(min_length=1, max_length=1000)]
 Count = Annotated[int, Field(ge=1, le=LARGEST)]
 Bytes = Annotated[int, Field(ge=0, le=LARGEST)]
 Positive = Annotated[float, Field(ge=RANGE[0], le=RANGE[1], allow_inf_nan=False)]
-JsonObject = Annotated[dict[str, JsonValue], AfterValidator(_checked_json)]
+JsonObject = Annotated[dict[str, JsonValue], BeforeValidator(_checked_json)]
 # JSON and TOML have lists only: one is taken for a tuple; its items stay strict.
 Listed = Field(strict=False)
 # Not by pydantic's own min_length: that would complain of an item that is invalid, and again of its absence.

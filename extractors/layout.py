@@ -24,6 +24,7 @@ from extractors.fields import (
     Listed,
     NotEmpty,
     Positive,
+    Version,
     problem,
 )
 from extractors.strided import StridedFiles, StridedTimes
@@ -54,7 +55,7 @@ class Layout(BaseModel):
 
     model_config = MODEL
 
-    version: Literal[1] = 1
+    version: Version = 1
     """The version of this description."""
     dtype: Dtype
     """The stored numbers with their byte order: "<u2" is little-endian unsigned 16 bit, ">f4" big-endian float 32."""

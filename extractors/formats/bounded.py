@@ -17,6 +17,11 @@ from extractors.source import open_regular, printable
 LIMIT_BYTES = 16 * 2**20
 """No sidecar of the known formats comes near this."""
 
+TOML_LIMIT_BYTES = 64 * 2**10
+"""Of TOML: the time `tomllib` takes grows with the square of a dotted key's length."""
+
+_SHOWN = 200  # characters of what was found
+
 
 def read_bytes(path: Path, *, code: Code, limit_bytes: int = LIMIT_BYTES) -> bytes:
     """The content of a regular file that is not larger than the limit.
@@ -42,7 +47,7 @@ def read_json(path: Path, *, code: Code, limit_bytes: int = LIMIT_BYTES) -> dict
     return _parse(path, code, "JSON", limit_bytes)
 
 
-def read_toml(path: Path, *, code: Code, limit_bytes: int = LIMIT_BYTES) -> dict[str, Any]:
+def read_toml(path: Path, *, code: Code, limit_bytes: int = TOML_LIMIT_BYTES) -> dict[str, Any]:
     """The table in a TOML file."""
     return _parse(path, code, "TOML", limit_bytes)
 
@@ -87,5 +92,6 @@ def _finite(digits: str) -> float:
 
 
 def _refusal(path: Path, code: Code, expected: str, found: str) -> InputRefused:
+    found = found if len(found) <= _SHOWN else f"{found[:_SHOWN]}..."
     todo = "Correct the file; its fields are described in the documentation and in its JSON Schema."
     return InputRefused(code, path=printable(path), expected=expected, found=found, todo=todo)

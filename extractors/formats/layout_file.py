@@ -5,6 +5,7 @@ The fields are those of `extractors.layout.Layout`, and `$schema` for editors.
 
 import difflib
 import os
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from extractors.layout import Layout
 from extractors.source import identify, printable
 
 SUFFIXES = (".layout.json", ".layout.toml")
+LIMIT_BYTES = 2**20
+"""Of a layout file: its content becomes part of the store's metadata, and each of its problems takes memory."""
+
 _SHOWN_PROBLEMS = 20
 
 
@@ -99,8 +103,10 @@ def load_layout(path: Path) -> Layout:
     InputRefused
         LAYOUT_INVALID, with every problem and its place; or the file cannot be read.
     """
-    read = bounded.read_json if path.suffix == ".json" else bounded.read_toml
-    return validate_layout(read(path, code=Code.LAYOUT_INVALID), path)
+    code = Code.LAYOUT_INVALID
+    if path.suffix == ".json":
+        return validate_layout(bounded.read_json(path, code=code, limit_bytes=LIMIT_BYTES), path)
+    return validate_layout(bounded.read_toml(path, code=code), path)
 
 
 def validate_layout(fields: Mapping[str, Any], path: Path) -> Layout:
@@ -109,9 +115,9 @@ def validate_layout(fields: Mapping[str, Any], path: Path) -> Layout:
     try:
         return Layout.model_validate(fields)
     except ValidationError as error:
-        problems = [_problem(details) for details in error.errors(include_url=False)]
+        problems = error.errors(include_url=False)
     more = len(problems) - _SHOWN_PROBLEMS
-    shown = "; ".join(problems[:_SHOWN_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")
+    shown = "; ".join(map(_problem, problems[:_SHOWN_PROBLEMS])) + (f"; and {more} more" if more > 0 else "")
     raise _refusal(
         path,
         Code.LAYOUT_INVALID,
@@ -186,7 +192,7 @@ def _problem(details: Mapping[str, Any]) -> str:
             return f"{place} {details['msg']}" if place else str(details["msg"])
         case _:
             message = details["msg"][:1].lower() + details["msg"][1:]
-            return f"{place}: {message}, not {_shortened(repr(details['input']))}"
+            return f"{place}: {message}, not {reprlib.repr(details['input'])}"
 
 
 def _shortened(text: str) -> str:

@@ -6,6 +6,7 @@ are (samples, rows, columns, channels). The format is specified in numpy's NEP 1
 
 import io
 import os
+import tokenize
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,12 @@ from extractors.source import identify, open_regular, printable
 # numpy refuses longer headers by default as well: their evaluation could take the interpreter down.
 _LARGEST_HEADER = 10_000
 _NUMBERS = {"u": (1, 2, 4, 8), "i": (1, 2, 4, 8), "f": (2, 4, 8)}
+# Version 3 differs from 2 in its encoding only, which matters to field names and thus to no plain number.
+_READERS = {
+    (1, 0): npy_format.read_array_header_1_0,
+    (2, 0): npy_format.read_array_header_2_0,
+    (3, 0): npy_format.read_array_header_2_0,
+}
 _AXES = {3: "tyx", 4: "tyxc"}
 
 
@@ -91,11 +98,11 @@ def _read_header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]
         start = io.BytesIO(os.pread(descriptor, 2 * _LARGEST_HEADER, 0))
     try:
         version = npy_format.read_magic(start)
-        # Version 3 differs from 2 in its encoding only, which matters to field names and thus to no plain number.
-        read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
-        shape, fortran_order, dtype = read(start, max_header_size=_LARGEST_HEADER)
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        if version not in _READERS:
+            raise ValueError(f"version {version}")
+        shape, fortran_order, dtype = _READERS[version](start, max_header_size=_LARGEST_HEADER)
+    except (ValueError, TypeError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError) as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
         raise _refusal(path, "the header of a .npy file", reason, "Save it again with numpy.save.") from error
     return shape, fortran_order, dtype, start.tell()
 

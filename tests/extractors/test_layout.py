@@ -39,6 +39,8 @@ def problems(fields: dict[str, Any]) -> dict[str, str]:
         ({**FRAMES, "rows": "3"}, "rows", "valid integer"),
         ({**FRAMES, "rows": 2**63}, "rows", "less than or equal to 9223372036854775807"),
         ({**FRAMES, "version": 2}, "version", "1"),
+        ({**FRAMES, "version": True}, "version", "must be an integer"),
+        ({**FRAMES, "version": 1.0}, "version", "must be an integer"),
         ({**FRAMES, "planes": 2}, "planes", 'is 2, but axes "tyx" has no z'),
         ({**FRAMES, "channels": 2}, "channels", 'is 2, but axes "tyx" has no c'),
         ({**FRAMES, "flyback_planes": 1}, "flyback_planes", 'is 1, but axes "tyx" has no z'),
