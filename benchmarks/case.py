@@ -2,17 +2,14 @@
 
 import math
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
-from hashlib import sha256
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 MIB = 1024 * 1024
-CHUNK_BYTES = 8 * MIB
-SHARD_BYTES = 128 * MIB
 
 _UNITS = {"": 1, "KiB": 1024, "MiB": MIB, "GiB": 1024 * MIB}
 
@@ -40,6 +37,8 @@ class Case:
         Order on disk, slowest first: each of `t y x` once, and `c` where there is more than one channel.
     seed
         Of the noise.
+    chunk_target_bytes, shard_target_bytes
+        What chunks and shards come near to, uncompressed: both hold whole samples, a shard whole chunks.
     """
 
     samples: int
@@ -49,6 +48,8 @@ class Case:
     dtype: str = "<u2"
     disk_axes: str = "tyx"
     seed: int = 1
+    chunk_target_bytes: int = 8 * MIB
+    shard_target_bytes: int = 128 * MIB
 
     def __post_init__(self) -> None:
         if sorted(self.disk_axes) != sorted(self.axes):
@@ -85,8 +86,8 @@ class Case:
 
     @property
     def chunk_shape(self) -> tuple[int, ...]:
-        """Whole samples, about 8 MiB of them."""
-        return (min(self.samples, max(1, CHUNK_BYTES // self.sample_bytes)), *self.shape[1:])
+        """Shape of a chunk."""
+        return (min(self.samples, max(1, self.chunk_target_bytes // self.sample_bytes)), *self.shape[1:])
 
     @property
     def chunk_bytes(self) -> int:
@@ -95,8 +96,8 @@ class Case:
 
     @property
     def shard_shape(self) -> tuple[int, ...]:
-        """Whole chunks, about 128 MiB of them."""
-        chunks = min(max(1, SHARD_BYTES // self.chunk_bytes), math.ceil(self.samples / self.chunk_shape[0]))
+        """Shape of a shard."""
+        chunks = min(max(1, self.shard_target_bytes // self.chunk_bytes), math.ceil(self.samples / self.chunk_shape[0]))
         return (chunks * self.chunk_shape[0], *self.shape[1:])
 
     @cached_property
@@ -107,9 +108,10 @@ class Case:
 
     @property
     def file_name(self) -> str:
-        """A name that no other case has."""
-        identity = sha256(repr(sorted(asdict(self).items())).encode()).hexdigest()[:12]
-        return f"movie-{self.disk_axes}-{np.dtype(self.dtype).name}-{identity}.bin"
+        """A name that no other recording has."""
+        sizes = "x".join(str(self._sizes[axis]) for axis in self.disk_axes)
+        order = "be" if np.dtype(self.dtype).byteorder == ">" else ""
+        return f"{self.disk_axes}-{sizes}-{np.dtype(self.dtype).name}{order}-seed{self.seed}.bin"
 
     def canonical(self, on_disk: NDArray[Any]) -> NDArray[Any]:
         """View an array in the order on disk by the axes of the store."""

@@ -29,7 +29,7 @@ def make_movie(case: Case, folder: Path) -> Path:
 
     A movie in another order on disk holds the same pixels as the one with `t` slowest, and is made from it.
     """
-    path = folder / f"v{_VERSION}-{case.file_name}"
+    path = folder / f"movie{_VERSION}-{case.file_name}"
     if path.exists() and path.stat().st_size == case.total_bytes:
         return path
     folder.mkdir(parents=True, exist_ok=True)

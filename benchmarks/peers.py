@@ -4,6 +4,7 @@ All but that script write the same chunks, shards and codec.
 """
 
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -130,23 +131,22 @@ def check_store(job: Job) -> None:
     expected = (job.case.shape, job.case.chunk_shape, job.case.shard_shape, ["BloscCodec", "Crc32cCodec"])
     if grid != expected:
         raise AssertionError(f"expected an array of {expected}; found {grid}")
-    _compare(job, array)
+    _compare(job, lambda window: np.asarray(array[window]))
 
 
 def check_script(job: Job) -> None:
     """Every pixel is the movie's; raises otherwise."""
     import zarr
 
-    _compare(job, zarr.open_array(job.array, mode="r"))
+    array = zarr.open_array(job.array, mode="r")
+    # (t, y, x, c), as roiextractors gives
+    _compare(job, lambda window: np.moveaxis(np.asarray(array[window]), -1, 1).reshape(-1, *job.case.shape[1:]))
 
 
-def _compare(job: Job, array: Any) -> None:
+def _compare(job: Job, stored: Callable[[slice], NDArray[Any]]) -> None:
     pixels = open_movie(job.case, job.movie)
     for window in job.case.windows:
-        found = np.asarray(array[window])
-        if found.ndim != len(job.case.axes) or job.case.shape[1:] != found.shape[1:]:
-            found = np.moveaxis(found, -1, 1).reshape(-1, *job.case.shape[1:])  # (t, y, x, c), as roiextractors gives
-        if not np.array_equal(found, pixels[window]):
+        if not np.array_equal(stored(window), pixels[window]):
             raise AssertionError(f"pixels differ in samples {window.start} to {window.stop}")
 
 
