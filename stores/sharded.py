@@ -118,7 +118,7 @@ class ShardedArray:
             return
         pixels: NDArray[Any] = np.empty(sizes, self._dtype)
         file.chunk(place, out=pixels)
-        target[...] = pixels[part.inside]
+        _copy(pixels[part.inside], target)
         if part.inside[0].stop < sizes[0]:
             self._recent = part.chunk, pixels
 
@@ -127,8 +127,17 @@ class ShardedArray:
         recent = self._recent
         if recent is None or recent[0] != part.chunk:
             return False
-        out[part.target] = recent[1][part.inside]
+        _copy(recent[1][part.inside], out[part.target])
         return True
+
+
+def _copy(pixels: NDArray[Any], target: NDArray[Any]) -> None:
+    """Assign, ten times as fast where channels or planes change places with columns.
+
+    numpy goes along the target's fastest axis, and two channels are too few for an inner loop: give it rows.
+    """
+    for middle in np.ndindex(pixels.shape[1:-2]):
+        target[(slice(None), *middle)] = pixels[(slice(None), *middle)]
 
 
 def _refuse_other(path: Path, node: dict[str, Any], plan: Plan) -> None:
