@@ -1,6 +1,7 @@
 """Open files: shared by threads, few at a time, and with every fault of theirs an error of ours."""
 
 import errno
+import mmap
 import os
 import stat
 import threading
@@ -15,6 +16,7 @@ from extractors.errors import Code, SourceChanged, StorageFailed, ZarrmillError
 from extractors.source import printable
 
 _MOST_OPEN = 32  # of one recording; a process may often have no more than 1024 open
+_MOST_MAPPED_BYTES = 1 << 35
 
 
 class OpenFile:
@@ -23,6 +25,7 @@ class OpenFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.descriptor = -1
+        self._mapped: NDArray[np.uint8] | None = None
         # Without waiting: what was a file may be a FIFO by now, whose open(2) blocks until somebody writes to it.
         try:
             self.descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
@@ -56,6 +59,23 @@ class OpenFile:
                 # The size says that there are bytes: whoever cut the file has put it back in between.
                 raise self._changed(f"{buffer.size} bytes at {offset_bytes}", f"{done}")
             done += count
+
+    def mapped(self) -> NDArray[np.uint8]:
+        """The file in memory, for the kernel's eyes only: a page of it that is gone kills whoever touches it.
+
+        It stays mapped as long as the file stays open: the tables of its pages cost more time than what is copied.
+
+        Raises
+        ------
+        OSError, ValueError
+            The file is so large that its tables (1/512 of it) would be a burden, is empty, or cannot be mapped.
+        """
+        if self._mapped is None:
+            size_bytes = os.fstat(self.descriptor).st_size
+            if size_bytes > _MOST_MAPPED_BYTES:
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+            self._mapped = np.frombuffer(mmap.mmap(self.descriptor, size_bytes, access=mmap.ACCESS_READ), np.uint8)
+        return self._mapped
 
     def require(self, end_bytes: int) -> None:
         """The file has at least `end_bytes` bytes.

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extractors.bounds import checked_selection, same_shape
+from extractors.copying import copy
 from extractors.descriptors import OpenFile, OpenFiles
 from extractors.fetch import Gatherer, OneByOne
 from extractors.region import Region, Runs
@@ -90,24 +91,23 @@ class StridedReader:
         """Fetch block after block into memory that stays in the core's cache, and copy each to its place from there."""
         file.require(region.end_bytes)
         largest = region.block_shape()
-        runs = {largest: region.runs(largest)}
-        with closing(_fetcher(file, region, runs[largest])) as fetcher:
+        ways = {largest: region.runs(largest)}
+        with closing(_fetcher(file, region, ways[largest])) as fetcher:
             for begin_bytes, target in region.blocks(largest):
-                if target.shape not in runs:
-                    runs[target.shape] = region.runs(target.shape)
-                begins, length_bytes, strides_bytes = runs[target.shape]
-                fetched = fetcher.fetch(begins + begin_bytes, length_bytes)
+                if target.shape not in ways:
+                    ways[target.shape] = region.runs(target.shape)
+                runs = ways[target.shape]
+                fetched = fetcher.fetch(begin_bytes, runs)
                 if self.files.inverted:
                     # The maximum less a number is the number with every bit flipped, in either byte order.
                     np.invert(fetched, out=fetched)
-                pixels = np.ndarray(target.shape, self.files.dtype, fetched, 0, strides_bytes)
-                np.copyto(target, pixels, casting="unsafe")
+                pixels = np.ndarray(target.shape, self.files.dtype, fetched, 0, runs.strides_bytes)
+                copy(pixels, target)
 
 
-def _fetcher(file: OpenFile, region: Region, runs: Runs) -> "Gatherer | OneByOne":
-    capacity_bytes = runs.begins_bytes.size * runs.length_bytes
+def _fetcher(file: OpenFile, region: Region, runs: Runs) -> OneByOne | Gatherer:
     if runs.begins_bytes.size > _FEW_RUNS and runs.length_bytes < _DIRECT_BYTES:
-        # Without anonymous files or mappings, or where they are forbidden, there is the slow way.
+        # Where there are no anonymous files or mappings, or they are forbidden, there is still the slow way.
         with suppress(OSError, ValueError):
-            return Gatherer(file, region.offset_bytes, region.end_bytes, capacity_bytes)
-    return OneByOne(file, capacity_bytes)
+            return Gatherer(file, region.end_bytes)
+    return OneByOne(file)

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 LIMIT_BYTES = 1 << 18
 """Of a block on its way: well inside the second level of a core's cache."""
 
-_GAP_BYTES = 2048  # reading over so many bytes costs less than a second read
-_LINE_BYTES = 128  # a memory that is written in shorter pieces is written more than once
+_GAP_BYTES = 1024  # reading over so many bytes costs less than another run
+_LINE_BYTES = 64  # of the cache
+_LONG_BYTES = 4 * _LINE_BYTES  # a run that is worth padding
 
 
 class Runs(NamedTuple):
@@ -25,8 +26,15 @@ class Runs(NamedTuple):
     """Counted from the block's first pixel."""
     length_bytes: int
     """Of every one; gaps that are not worth a second read are included."""
+    pitch_bytes: int
+    """From one to the next, put together."""
     strides_bytes: tuple[int, ...]
     """Between pixels along the block's axes, in the stretches put together."""
+
+    @property
+    def total_bytes(self) -> int:
+        """Of all stretches put together."""
+        return self.begins_bytes.size * self.pitch_bytes
 
 
 @dataclass(frozen=True)
@@ -91,18 +99,23 @@ class Region:
         return int(self.out.shape[-1]) * self.itemsize
 
     def runs(self, shape: tuple[int, ...]) -> Runs:
-        """How to read a block of this shape."""
+        """How to fetch a block of this shape."""
         inner = self._first_of_run(shape)
         length = self._span_bytes(shape, inner)
-        begins = np.zeros(1, dtype=np.int64)
-        for size, stride in zip(shape[:inner], self.strides_bytes[:inner], strict=True):
-            begins = (begins[:, np.newaxis] + np.arange(size, dtype=np.int64) * stride).reshape(-1)
+        pitch = length
+        if inner > 0 and length >= _LONG_BYTES:
+            # An odd number of cache lines: then a walk across the runs finds each in another set of the cache. At a
+            # power of two they would all share one, and the copy would take three times as long.
+            pitch = (-(-length // _LINE_BYTES) | 1) * _LINE_BYTES
         strides = list(self.strides_bytes)
-        step = length
-        for axis in reversed(range(inner)):
+        begins = np.zeros(1, dtype=np.int64)
+        step = pitch * prod(shape[:inner])
+        # Neighbours in memory are neighbours here too.
+        for axis in sorted(range(inner), key=lambda axis: -abs(self.out.strides[axis])):
+            begins = (begins[:, np.newaxis] + np.arange(shape[axis], dtype=np.int64) * strides[axis]).reshape(-1)
+            step //= shape[axis]
             strides[axis] = step
-            step *= shape[axis]
-        return Runs(begins, length, tuple(strides))
+        return Runs(begins, length, pitch, tuple(strides))
 
     def block_shape(self) -> tuple[int, ...]:
         """Sizes of a block: whole lines in memory first, then what lies next on disk, up to `LIMIT_BYTES`."""
@@ -110,7 +123,7 @@ class Region:
         if self._fetched_bytes(shape) <= LIMIT_BYTES:
             return shape
         extents = [1] * len(shape)
-        line = _LINE_BYTES
+        line = 2 * _LINE_BYTES
         for axis in sorted(range(len(shape)), key=lambda axis: abs(self.out.strides[axis])):
             extents[axis] = min(shape[axis], -(-line // self.out.itemsize))
             line = -(-line // extents[axis])
