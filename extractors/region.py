@@ -89,7 +89,7 @@ class Region:
         for start in product(*starts):
             part = tuple(slice(at, at + extent) for at, extent in zip(start, extents, strict=True))
             offset_bytes = sum(at * stride for at, stride in zip(start, self.strides_bytes, strict=True))
-            yield self.offset_bytes + offset_bytes, self.out[part]
+            yield self.offset_bytes + offset_bytes, self.out[(*part, ...)]
 
     @property
     def common_run_bytes(self) -> int:
