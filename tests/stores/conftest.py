@@ -18,7 +18,7 @@ def make_recording(tmp_path: Path) -> MakeRecording:
     """Give `make(axes=..., sizes=..., dtype=...)`: the data file's path, and its pixels in the order on disk."""
 
     def make(
-        name: str = "rec", *, axes: str = "tyx", sizes: tuple[int, ...] = (10, 6, 8), dtype: str = "<u2", **layout: Any
+        name: str = "rec", *, axes: str = "tyx", sizes: tuple[int, ...] = (20, 6, 8), dtype: str = "<u2", **layout: Any
     ) -> tuple[Path, NDArray[Any]]:
         pixels = np.random.default_rng(0).poisson(100, sizes).astype(dtype)
         path = tmp_path / f"{name}.raw"

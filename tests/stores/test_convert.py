@@ -25,7 +25,7 @@ from stores.staging import Staging
 from stores.verify import verify_store
 
 MakeRecording = Callable[..., tuple[Path, NDArray[Any]]]
-OPTIONS = ConvertOptions(chunk_bytes=200, shard_bytes=200, workers=2)  # ten windows of one chunk each
+OPTIONS = ConvertOptions(chunk_bytes=200, shard_bytes=200, workers=2)  # ten windows of one chunk, two samples each
 
 
 @pytest.fixture
