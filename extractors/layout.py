@@ -28,22 +28,7 @@ from extractors.fields import (
     problem,
 )
 from extractors.strided import StridedFiles, StridedTimes
-
-
-class TimestampField(BaseModel):
-    """Where each sample carries its time: the sum of the fields, each times its unit, in seconds."""
-
-    model_config = MODEL
-
-    offset_bytes: Bytes
-    """Bytes from the start of the sample (its header, if it has one) to the first field."""
-    fields: NotEmpty[Annotated[tuple[Dtype, Positive], Listed]]
-    """The fields one after another, each a dtype and the seconds in one unit, such as [["<u4", 1], ["<u2", 0.001]]."""
-
-    @property
-    def end_bytes(self) -> int:
-        """Bytes from the start of the sample to the end of the last field."""
-        return self.offset_bytes + sum(np.dtype(dtype).itemsize for dtype, _ in self.fields)
+from extractors.timestamps import TimestampField
 
 
 class Layout(BaseModel):
@@ -147,25 +132,34 @@ class Layout(BaseModel):
         """Where each sample's own time lies in the files; None if samples carry none."""
         if self.timestamps is None:
             return None
-        return StridedTimes(
-            offset_bytes=self.offset_bytes + self.timestamps.offset_bytes,
-            stride_bytes=self.sample_stride_bytes,
-            fields=tuple((np.dtype(name), seconds) for name, seconds in self.timestamps.fields),
-        )
+        return self.timestamps.resolve(self.offset_bytes, self.sample_stride_bytes)
 
-    @field_validator("planes", "channels", "flyback_planes")
+    @field_validator("planes")
     @classmethod
-    def _has_its_axis(cls, value: int, info: ValidationInfo) -> int:
-        letter, harmless = {"planes": ("z", 1), "channels": ("c", 1), "flyback_planes": ("z", 0)}[str(info.field_name)]
-        if value != harmless and letter not in info.data.get("axes", letter):
-            raise problem(f'is {value}, but axes "{info.data["axes"]}" has no {letter}')
+    def _are_an_axis(cls, value: int, info: ValidationInfo) -> int:
+        if value > 1:
+            _needs_letter("z", info)
+        return value
+
+    @field_validator("channels")
+    @classmethod
+    def _are_another_axis(cls, value: int, info: ValidationInfo) -> int:
+        if value > 1:
+            _needs_letter("c", info)
+        return value
+
+    @field_validator("flyback_planes")
+    @classmethod
+    def _follow_planes(cls, value: int, info: ValidationInfo) -> int:
+        if value:
+            _needs_letter("z", info)
         return value
 
     @field_validator("samples")
     @classmethod
     def _is_declared(cls, value: int | None, info: ValidationInfo) -> int | None:
         if value is None:
-            _needs_slowest_time(info)
+            _needs_slowest_time(info, "must be declared where t is not")
         return value
 
     @field_validator("frame_header_bytes", "frame_trailer_bytes")
@@ -242,8 +236,12 @@ class Layout(BaseModel):
         return self
 
 
-def _needs_slowest_time(info: ValidationInfo) -> None:
+def _needs_letter(letter: str, info: ValidationInfo) -> None:
+    if letter not in info.data.get("axes", letter):
+        raise problem(f'needs the letter {letter} in axes, which is "{info.data["axes"]}"')
+
+
+def _needs_slowest_time(info: ValidationInfo, what: str = "needs t as") -> None:
     axes = info.data.get("axes", "t")
     if not axes.startswith("t"):
-        what = "must be declared where t is not" if info.field_name == "samples" else "needs t as"
         raise problem(f'{what} the slowest axis on disk, but axes is "{axes}"')
