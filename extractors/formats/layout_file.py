@@ -44,7 +44,9 @@ def open_file(path: Path, *, sampling_frequency_hz: float | None = None) -> Bina
         raise ValueError(f"{path} has no layout file")
     layout = load_layout(sidecar)
     paths = find_data(sidecar, layout)
-    if sidecar != path and not any(path.samefile(data) for data in paths):
+    sources = tuple(identify(data) for data in paths)
+    asked = identify(path)
+    if sidecar != path and (asked.device, asked.inode) not in {(source.device, source.inode) for source in sources}:
         raise _refusal(
             sidecar,
             Code.LAYOUT_AMBIGUOUS,
@@ -52,7 +54,6 @@ def open_file(path: Path, *, sampling_frequency_hz: float | None = None) -> Bina
             found=f"that it names {_names(paths)}",
             todo=f"Add {path.name} to its files, or describe it in {path.name}.layout.json.",
         )
-    sources = tuple(identify(data) for data in paths)
     files = layout.resolve([Path(source.path) for source in sources], [source.size_bytes for source in sources])
     info = RecordingInfo(
         name=paths[0].stem if len(paths) == 1 else _described_name(sidecar),

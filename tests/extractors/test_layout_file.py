@@ -132,8 +132,10 @@ def test_a_layout_that_names_other_files_does_not_describe_this_one(data: Path) 
     assert error.found == "that it names other.raw"
 
 
-def test_a_named_file_that_is_missing_is_refused(data: Path) -> None:
-    error = refused(describe(data.with_name("x.layout.json"), files=["movie.raw", "gone.raw"]))
+@pytest.mark.parametrize("by", ["data", "layout"])
+def test_a_named_file_that_is_missing_is_refused(data: Path, by: str) -> None:
+    sidecar = describe(data.with_name("movie.layout.json"), files=["gone.raw", "movie.raw"])
+    error = refused(data if by == "data" else sidecar)
     assert error.code is Code.SOURCE_MISSING
     assert error.path == str(data.with_name("gone.raw"))
 
