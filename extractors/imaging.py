@@ -1,6 +1,7 @@
 """ImagingExtractor: the contract between those who give samples and those who take them."""
 
 from abc import abstractmethod
+from itertools import pairwise
 from math import prod
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, SupportsIndex
@@ -121,10 +122,11 @@ class ImagingExtractor(TimeAxis):
         samples = np.empty((indices.size, *self.shape[1:]), self._dtype)
         rest = tuple(slice(0, size) for size in self.shape[1:])
         # Neighbours are read together, each stretch straight into its place.
-        starts = np.flatnonzero(np.diff(indices, prepend=-2) != 1)
-        for start, end in zip(starts, [*starts[1:], indices.size], strict=True):
-            first, last = int(indices[start]), int(indices[end - 1])
-            self.read((slice(first, last + 1), *rest), samples[start:end])
+        breaks = (np.flatnonzero(np.diff(indices) != 1) + 1).tolist()
+        for start, end in pairwise([0, *breaks, indices.size]):
+            if start < end:
+                first = int(indices[start])
+                self.read((slice(first, first + end - start), *rest), samples[start:end])
         return samples
 
     def get_image_shape(self) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import NDArray
 
-from extractors.bounds import checked_indices, checked_range, checked_selection
+from extractors.bounds import checked_range, checked_selection
 from extractors.errors import Code, InputRefused
 from extractors.imaging import ImagingExtractor
 
@@ -108,6 +108,6 @@ class SinglePlane(_View):
                 todo="Leave select_plane out: there is one plane only.",
             )
         part = self._whole(parent)
-        plane = int(checked_indices([operator.index(plane_index)], parent.get_num_planes())[0])
-        part[3] = (plane, plane + 1)
+        plane = operator.index(plane_index)
+        part[3] = checked_range(plane, plane + 1, parent.get_num_planes(), "plane")
         super().__init__(parent, part, parent.axes.replace("z", ""))
