@@ -15,7 +15,6 @@ from pydantic import ValidationError
 from extractors.errors import Code, InputRefused, StorageFailed, StoreDamaged
 from extractors.info import RecordingInfo
 from extractors.source import SourceFile
-from stores import disk
 from stores.metadata import (
     PixelStatistics,
     RunMetadata,
@@ -148,8 +147,17 @@ def test_a_failing_disk_leaves_the_attributes_as_they_were(store: Path, monkeypa
 def test_writing_replaces_the_file_after_a_flush(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
     fsync, replace = os.fsync, Path.replace
-    monkeypatch.setattr(disk.os, "fsync", lambda descriptor: (done.append("fsync"), fsync(descriptor)))
-    monkeypatch.setattr(Path, "replace", lambda path, target: (done.append("replace"), replace(path, target))[1])
+
+    def noted_fsync(descriptor: int) -> None:
+        done.append("fsync")
+        fsync(descriptor)
+
+    def noted_replace(path: Path, target: Path) -> Path:
+        done.append("replace")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
     write_run_metadata(store, run_metadata())
     assert done == ["fsync", "replace", "fsync"]
     assert {entry.name for entry in store.iterdir()} == {"zarr.json"}

@@ -163,7 +163,7 @@ def test_any_region_is_that_of_the_recording(name: str, tmp_path: Path) -> None:
     def check(region: tuple[list[int], ...]) -> None:
         selection = tuple(slice(start, end) for start, end in region)
         shape = tuple(end - start for start, end in region)
-        for out in (np.empty(shape, "<u2"), np.empty(shape[::-1], "<f8").T):
+        for out in (np.empty(shape, "<u2"), np.empty(shape, ">u2"), np.empty(shape[::-1], "<f8").T):
             store.read(selection, out)
             np.testing.assert_array_equal(out, source._pixels[selection])
 
@@ -178,6 +178,14 @@ def test_every_dtype_and_codec_comes_back_bit_for_bit(tmp_path: Path, dtype: str
     found = ZarrImagingExtractor(path).get_series()
     assert found.dtype == np.dtype(dtype).newbyteorder("<")
     assert same(found, source.get_series())
+
+
+@pytest.mark.parametrize("dtype", [">u2", "<i2", "<f8", "u1"])
+def test_pixels_are_converted_to_what_is_given_to_fill(pair: tuple[InMemory, ZarrImagingExtractor], dtype: str) -> None:
+    source, store = pair
+    out = np.empty(source.shape, dtype)
+    store.read(tuple(slice(0, size) for size in source.shape), out)
+    np.testing.assert_array_equal(out, source.get_series().astype(dtype))
 
 
 def test_a_series_is_fresh_and_writable(small: Path) -> None:
