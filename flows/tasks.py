@@ -12,8 +12,10 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
 from extractors.errors import Code, StorageFailed
+from flows.settings import IngestSettings
 from flows.watch import WATCH
 from stores.convert import Prepared, Report, prepare, publish
+from stores.landing import Completeness, Scan, scan_landing
 from stores.options import ConvertOptions
 from stores.staging import Staging
 from stores.worker import Worker
@@ -57,3 +59,10 @@ def store_windows(target: Path, first: int, end: int) -> list[str]:
 def publish_store(target: Path, notices: list[str]) -> Report:
     """Record run metadata, and make the verified staging store the target."""
     return publish(target, notices=notices)
+
+
+@task(task_run_name="look at {settings.landing}", cache_policy=NO_CACHE, persist_result=False)
+def look_at_landing(settings: IngestSettings) -> Scan:
+    """Find out which recordings are new and complete."""
+    fields = settings.model_dump(include=set(Completeness.model_fields))
+    return scan_landing(settings.landing, settings.archive, Completeness.model_validate(fields))

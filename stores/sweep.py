@@ -63,12 +63,15 @@ class SweepReport(BaseModel):
     stored_before: int = 0
     notices: tuple[str, ...] = ()
     unreachable: str | None = None
+    """Why the landing folder could not be looked at."""
+    skipped: str | None = None
+    """Why this sweep did nothing: another one was running."""
 
     @property
     def summary(self) -> str:
         """One line."""
-        if self.unreachable is not None:
-            return self.unreachable
+        if aside := self.skipped or self.unreachable:
+            return aside
         counts = (
             (len(self.stored), "stored"),
             (len(self.refused), "refused"),

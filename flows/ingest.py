@@ -1,0 +1,63 @@
+"""The flow `ingest`: every new recording of a landing folder goes to the archive, once."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from prefect import State, flow, get_run_logger
+from prefect.runtime import flow_run
+from prefect.states import Completed
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from extractors.errors import Code, TargetRefused
+from flows.convert import convert
+from flows.settings import IngestSettings
+from flows.tasks import look_at_landing
+from stores.sweep import SweepReport, only_sweep, store_all
+
+
+def run_name() -> str:
+    """Name the run after the folder it sweeps."""
+    settings = IngestSettings.model_validate(flow_run.parameters["settings"])
+    return f"sweep of {settings.landing.name}"
+
+
+@flow(
+    name="ingest",
+    flow_run_name=run_name,
+    persist_result=False,
+    task_runner=ThreadPoolTaskRunner(max_workers=1),  # type: ignore[arg-type]
+)
+async def ingest(settings: IngestSettings) -> SweepReport | State[Any]:
+    """Convert each complete recording of a landing folder that is not in the archive yet; each in its own run.
+
+    Recordings are only read. One that is refused does not stop the others, and is tried again when it changed. While
+    another sweep of the archive runs, this one ends at once as skipped.
+
+    Args:
+        settings: Where recordings come from and go to, and when they count as complete.
+    """
+    log = get_run_logger()
+    try:
+        with only_sweep(settings.archive):
+            scan = await asyncio.to_thread(look_at_landing.submit(settings).result)
+
+            async def store(recording: Path, target: Path) -> object:
+                return await convert(recording, target, settings.options)
+
+            report = await store_all(scan, settings.archive, store, at_a_time=settings.at_a_time)
+    except TargetRefused as fault:
+        if fault.code is not Code.TARGET_BUSY:
+            raise
+        message = f"skipped: another sweep is running ({fault.found})"
+        log.warning(message)
+        return Completed(name="Skipped", message=message, data=SweepReport(skipped=message))
+    for problem in (*report.refused, *report.failed):
+        log.warning("%s: %s", problem.recording, problem.message)
+    for notice in report.notices:
+        log.warning(notice)
+    if report.unreachable is not None:
+        log.error(report.unreachable)
+        return Completed(name="Unreachable", message=report.summary, data=report)
+    log.info(report.summary)
+    return Completed(message=report.summary, data=report)
