@@ -24,7 +24,7 @@ class IngestSettings(BaseModel):
     sentinel: str | None = Field(
         default=None,
         min_length=1,
-        pattern=r"^[^/\0]+$",
+        pattern=r"^[^/]+$",
         description="Name of a file that marks every recording in its folder as complete, and without which none is. "
         "With {name} in it, it marks the recording of that name: {name}.done.",
     )
