@@ -1,0 +1,1 @@
+"""Reading: the bytes of a recording become samples."""

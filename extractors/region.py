@@ -87,8 +87,9 @@ class Region:
         """
         starts = (range(0, size, extent) for size, extent in zip(self.out.shape, extents, strict=True))
         for start in product(*starts):
-            part = tuple(slice(at, at + extent) for at, extent in zip(start, extents, strict=True))
+            part: list[Any] = [slice(at, at + extent) for at, extent in zip(start, extents, strict=True)]
             offset_bytes = sum(at * stride for at, stride in zip(start, self.strides_bytes, strict=True))
+            # With the dots it is an array even if there are no axes left.
             yield self.offset_bytes + offset_bytes, self.out[(*part, ...)]
 
     @property
