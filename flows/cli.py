@@ -9,11 +9,13 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn
 
 from extractors.errors import ZarrmillError
 from flows import commands
+from flows.every import parse_every
 
 DONE, REFUSED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -22,6 +24,7 @@ examples:
   zarrmill inspect mouse7.raw                      what is known of a recording, at once
   zarrmill convert mouse7.raw mouse7.zarr          one recording to one verified store
   zarrmill verify mouse7.zarr --source mouse7.raw  every pixel, against its digest and against the source
+  zarrmill serve landing archive --every 5m        every new recording, on a schedule, with a dashboard
   zarrmill example demo                            a small made recording, through the Prefect flow
 
 exit codes:
@@ -120,6 +123,27 @@ def build_parser() -> argparse.ArgumentParser:
     verify.add_argument("target", metavar="TARGET", type=_path, help="the store")
     verify.add_argument("--source", metavar="PATH", type=_path, help="the recording; compared pixel by pixel")
 
+    serve = _verb(
+        verbs,
+        "serve",
+        commands.serve,
+        "sweep a landing folder on a schedule, with a dashboard, until Ctrl-C",
+        "serve /data/landing /data/archive --every 5m",
+    )
+    serve.add_argument("landing", metavar="LANDING", type=_path, help="recordings are dropped here; it is only read")
+    serve.add_argument("archive", metavar="ARCHIVE", type=_path, help="stores are published here")
+    serve.add_argument(
+        "--every",
+        metavar="TIME",
+        type=_every,
+        default="5m",
+        help="from one sweep to the next: 30s, 5m (default), 2h, 1d",
+    )
+    serve.add_argument("--port", metavar="N", type=_port, default=4200, help="of the dashboard (4200)")
+    serve.add_argument(
+        "--state", metavar="DIR", type=_path, help="for the server's database and the logs (~/.local/share/zarrmill)"
+    )
+
     example = _verb(
         verbs,
         "example",
@@ -162,6 +186,19 @@ def _path(word: str) -> Path:
     if not word:
         raise argparse.ArgumentTypeError("an empty path")
     return Path(word).absolute()
+
+
+def _every(word: str) -> timedelta:
+    try:
+        return parse_every(word)
+    except ValueError as fault:
+        raise argparse.ArgumentTypeError(str(fault)) from None
+
+
+def _port(word: str) -> int:
+    if not (word.isdecimal() and 0 < int(word) < 65536):  # noqa: PLR2004 - ports have 16 bits
+        raise argparse.ArgumentTypeError(f"expected 1 to 65535; found {word!r}")
+    return int(word)
 
 
 class _Version(argparse.Action):

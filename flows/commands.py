@@ -6,6 +6,7 @@ Imports are inside the functions: what `inspect` needs is imported in a fraction
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -166,6 +167,16 @@ def verify(*, target: Path, source: Path | None, quiet: bool) -> Answer:
     if source is not None:
         rows["source"] = f"{source}: every pixel is equal"
     return Answer(data, table(rows))
+
+
+def serve(*, landing: Path, archive: Path, every: timedelta, port: int, state: Path | None, quiet: bool) -> Answer:
+    """Sweep on a schedule until the user ends it."""
+    from flows.serve import default_state
+    from flows.serve import serve as serve_here
+
+    state = state or default_state()
+    serve_here(landing, archive, every, port=port, state=state, say=(lambda _: None) if quiet else say)
+    return Answer({"state": str(state)}, "ended. Started again, it goes on where it was.")
 
 
 def example(*, folder: Path, quiet: bool) -> Answer:
