@@ -96,9 +96,7 @@ def test_a_private_copy_of_a_file_is_kept_in_memory(tmp_path: Path) -> None:
     assert (extractor.get_series(3, 4) == 77).all()
 
 
-@pytest.mark.parametrize(
-    "change", [np.array, lambda video: video + 1, lambda video: video[[3, 1]]]
-)
+@pytest.mark.parametrize("change", [np.array, lambda video: video + 1, lambda video: video[[3, 1]]])
 def test_other_arrays_are_kept_in_memory(tmp_path: Path, change: Callable[[Any], Any]) -> None:
     array = change(mapped(tmp_path))
     extractor = MemmapImagingExtractor(array)
