@@ -66,17 +66,6 @@ def sync_path(path: Path) -> None:
             os.close(descriptor)
 
 
-def flush_and_forget(path: Path) -> None:
-    """Flush one file to the disk and let go of its pages, so that reading it back asks the disk."""
-    with storage_faults(path):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        finally:
-            os.close(descriptor)
-
-
 def sync_tree(folder: Path) -> None:
     """Flush every file and folder below `folder`, and `folder` itself."""
     for parent, _, names in os.walk(folder, topdown=False):

@@ -5,7 +5,6 @@ then the index (offset and size of each chunk as little-endian unsigned 64-bit, 
 there), then the index's crc32c.
 """
 
-import os
 from collections.abc import Iterator
 from math import prod
 from pathlib import Path
@@ -17,12 +16,14 @@ from numpy.typing import NDArray
 
 from extractors.imaging import ImagingExtractor
 from stores.codec import Codec
-from stores.disk import storage_faults, write_whole
+from stores.direct import DirectWriter
+from stores.disk import storage_faults
 from stores.plan import Chunk, Plan
 from stores.summary import Digest, Summary
 
 # Pixels are read, digested and counted in pieces that are still in the cache, and large enough for Python not to count.
 _PIECE_BYTES = 1024 * 1024
+_CHECKSUM_BYTES = 4
 _ABSENT = np.uint64(2**64 - 1)
 
 
@@ -105,7 +106,7 @@ def pieces(extent: tuple[int, ...], pixels: int) -> Iterator[tuple[slice, ...]]:
 
 
 def write_shard(reader: WindowReader, plan: Plan, codec: Codec, window: int, path: Path) -> tuple[Summary, int]:
-    """Write the shard file of `window` at `path`, and start its way to the disk.
+    """Write the shard file of `window` at `path`; it is on the disk then.
 
     Returns
     -------
@@ -124,22 +125,14 @@ def write_shard(reader: WindowReader, plan: Plan, codec: Codec, window: int, pat
     start, end = plan.window_samples(window)
     summary = Summary(start, end, plan.pixels_per_sample)
     index = np.full((*plan.chunks_per_shard, 2), _ABSENT, "<u8")
-    offset = 0
-    with storage_faults(path):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    try:
+    with storage_faults(path), DirectWriter(path) as file:
         for chunk, pixels in reader.chunks(window, summary):
             encoded = codec.encode(pixels)
-            checksum = google_crc32c.value(encoded).to_bytes(4, "little")
-            with storage_faults(path):
-                write_whole(descriptor, encoded)
-                write_whole(descriptor, checksum)
-            size = len(encoded) + len(checksum)
-            index[chunk.place] = offset, size
-            offset += size
+            index[chunk.place] = file.size_bytes, len(encoded) + _CHECKSUM_BYTES
+            file.write(encoded)
+            file.write(google_crc32c.value(encoded).to_bytes(_CHECKSUM_BYTES, "little"))
         table = index.tobytes()
-        with storage_faults(path):
-            write_whole(descriptor, table + google_crc32c.value(table).to_bytes(4, "little"))
-    finally:
-        os.close(descriptor)
-    return summary, offset + len(table) + 4
+        file.write(table)
+        file.write(google_crc32c.value(table).to_bytes(_CHECKSUM_BYTES, "little"))
+        file.finish()
+    return summary, file.size_bytes

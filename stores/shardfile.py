@@ -15,13 +15,40 @@ from numpy.typing import NDArray
 
 from extractors.errors import Code, StorageFailed, StoreDamaged
 from stores.codec import Codec
+from stores.direct import DirectReader
 
 _CHECKSUM_BYTES = 4
 _ABSENT = 2**64 - 1
 
 
+class _CachedReader:
+    """A file, read in places through the page cache; safe to share between threads."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the file."""
+        return os.fstat(self._descriptor).st_size
+
+    def read(self, offset_bytes: int, size_bytes: int) -> bytes:
+        """Give so many bytes, fewer at the file's end."""
+        data = os.pread(self._descriptor, size_bytes, offset_bytes)
+        while 0 < len(data) < size_bytes:  # a signal or a network file system may cut a read short
+            more = os.pread(self._descriptor, size_bytes - len(data), offset_bytes + len(data))
+            if not more:
+                break
+            data += more
+        return data
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+
 class ShardFile:
-    """An open shard file; safe to share between threads.
+    """An open shard file; safe to share between threads unless it is read directly.
 
     Parameters
     ----------
@@ -31,6 +58,8 @@ class ShardFile:
         The shard's grid of chunks.
     codec
         How chunks are compressed, before their checksum.
+    direct
+        Whether to read what the disk has, past the page cache, and leave no pages in it.
 
     Raises
     ------
@@ -40,11 +69,11 @@ class ShardFile:
         The file cannot be read.
     """
 
-    def __init__(self, path: Path, chunks_per_shard: tuple[int, ...], codec: Codec) -> None:
+    def __init__(self, path: Path, chunks_per_shard: tuple[int, ...], codec: Codec, *, direct: bool = False) -> None:
         self.path = path
         self._codec = codec
         try:
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self._file = DirectReader(path) if direct else _CachedReader(path)
         except FileNotFoundError:
             self._damaged("a shard file", "none: every shard of a store is stored, also one of zeros only")
         except OSError as fault:
@@ -65,9 +94,7 @@ class ShardFile:
 
     def close(self) -> None:
         """Close the file; nothing can be read from then on."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        self._file.close()
 
     def chunk(self, index: tuple[int, ...], out: NDArray[Any]) -> None:
         """Fill `out`, C-contiguous, little-endian and of a chunk's shape, with the chunk at `index`.
@@ -94,30 +121,25 @@ class ShardFile:
     def _read_index(self, chunks_per_shard: tuple[int, ...]) -> NDArray[np.uint64]:
         entry_bytes = 16
         size = prod(chunks_per_shard) * entry_bytes + _CHECKSUM_BYTES
-        file_bytes = os.fstat(self._descriptor).st_size
+        file_bytes = self._file.size_bytes
         self._data_bytes = file_bytes - size
         if self._data_bytes < 0:
             self._damaged(f"at least the {size} bytes of its index", f"{file_bytes} bytes")
         table = self._checked("the shard's index", self._pread(self._data_bytes, size))
-        return table.view("<u8").reshape(*chunks_per_shard, 2)
+        return table.copy().view("<u8").reshape(*chunks_per_shard, 2)
 
-    def _checked(self, what: str, data: bytes) -> NDArray[np.uint8]:
+    def _checked(self, what: str, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Give what stands before the checksum at the end of `data`."""
-        body = np.frombuffer(data, np.uint8)[:-_CHECKSUM_BYTES]
-        stored = int.from_bytes(data[-_CHECKSUM_BYTES:], "little")
+        body = data[:-_CHECKSUM_BYTES]
+        stored = int.from_bytes(data[-_CHECKSUM_BYTES:].tobytes(), "little")
         found = google_crc32c.value(body)
         if stored != found:
             self._damaged(f"{what} with crc32c {stored:08x}", f"crc32c {found:08x}")
         return body
 
-    def _pread(self, offset: int, size: int) -> bytes:
+    def _pread(self, offset: int, size: int) -> NDArray[np.uint8]:
         try:
-            data = os.pread(self._descriptor, size, offset)
-            while 0 < len(data) < size:  # a signal or a network file system may cut a read short
-                more = os.pread(self._descriptor, size - len(data), offset + len(data))
-                if not more:
-                    break
-                data += more
+            data = np.frombuffer(self._file.read(offset, size), np.uint8)
         except OSError as fault:
             raise _unreadable(self.path, fault) from fault
         if len(data) < size:

@@ -160,7 +160,7 @@ def _compare_digest(code: Code, path: Path, window: int, metadata: RunMetadata, 
 
 
 def read_window(shard: Path, plan: Plan, codec: Codec, window: int, into: Digest) -> None:
-    """Decode every chunk of a shard file, checksums checked, and add its pixels to `into` as they were when written.
+    """Read a shard file past the page cache, check its checksums, and add its decoded pixels to `into`.
 
     Raises
     ------
@@ -168,7 +168,7 @@ def read_window(shard: Path, plan: Plan, codec: Codec, window: int, into: Digest
         The file is missing or short, a chunk is missing, or a checksum differs.
     """
     pixels: NDArray[Any] = np.empty(plan.chunk_shape, plan.dtype)
-    with ShardFile(shard, plan.chunks_per_shard, codec) as file:
+    with ShardFile(shard, plan.chunks_per_shard, codec, direct=True) as file:
         for chunk in plan.window_chunks(window):
             file.chunk(chunk.place, out=pixels)
             inside = pixels[tuple(slice(0, size) for size in chunk.extent)]

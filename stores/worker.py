@@ -9,7 +9,7 @@ from extractors.errors import Code, StoreDamaged
 from extractors.recording import open_recording
 from extractors.source import check_unchanged
 from stores.codec import Codec
-from stores.disk import flush_and_forget, storage_faults
+from stores.disk import storage_faults
 from stores.journal import Receipt
 from stores.shard import WindowReader, write_shard
 from stores.staging import Staging
@@ -76,7 +76,6 @@ class Worker:
         check_unchanged(self._job.sources)
         shard = self._staging.shard_path(self.plan, window)
         with storage_faults(shard):
-            flush_and_forget(temporary)
             shard.parent.mkdir(parents=True, exist_ok=True)
             temporary.rename(shard)
         self._staging.write_statistics(self.plan.window_samples(window)[0], summary.statistics())

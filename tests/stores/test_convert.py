@@ -318,12 +318,16 @@ def test_a_disk_that_lies_is_found_by_reading_back(
 ) -> None:
     source, _ = make_recording()
 
-    def lie(path: Path) -> None:
-        data = bytearray(path.read_bytes())
-        data[7] ^= 1
-        path.write_bytes(data)
+    write_shard = worker.write_shard
 
-    monkeypatch.setattr(worker, "flush_and_forget", lie)
+    def lie(*arguments: Any) -> Any:
+        written = write_shard(*arguments)
+        data = bytearray(arguments[4].read_bytes())
+        data[7] ^= 1
+        arguments[4].write_bytes(data)
+        return written
+
+    monkeypatch.setattr(worker, "write_shard", lie)
     with pytest.raises(StoreDamaged):
         convert(source, target, OPTIONS)
     assert not target.exists()

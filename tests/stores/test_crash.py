@@ -52,8 +52,10 @@ def audit(event, arguments):
 write = os.write
 def torn_write(descriptor, data):
     if limit and step():
-        write(descriptor, data[: len(data) // 2])
-        die()
+        try:
+            write(descriptor, data[: len(data) // 8192 * 4096 or len(data) // 2])  # past the page cache: whole blocks
+        finally:
+            die()
     return write(descriptor, data)
 
 os.write = torn_write

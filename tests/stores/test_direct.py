@@ -1,0 +1,91 @@
+"""Files past the page cache: whole, whatever their size and whatever the file system can do."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from stores import direct
+from stores.direct import DirectReader, DirectWriter
+
+
+@pytest.fixture(params=["direct", "not offered", "refused at the first write"])
+def path(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file where direct access works, where it is not offered, and where it wants larger blocks."""
+    opened, written = os.open, os.write
+    if request.param == "not offered":
+
+        def no_direct(path: Path, flags: int, mode: int = 0o777) -> int:
+            if flags & os.O_DIRECT:
+                raise OSError(errno.EINVAL, "no")
+            return opened(path, flags, mode)
+
+        monkeypatch.setattr(direct.os, "open", no_direct)
+    elif request.param != "direct":
+        refused: list[int] = []
+
+        def refuse_once(descriptor: int, data: memoryview) -> int:
+            if not refused:
+                refused.append(descriptor)
+                raise OSError(errno.EINVAL, "no")
+            return written(descriptor, data)
+
+        monkeypatch.setattr(direct.os, "write", refuse_once)
+    return tmp_path / "file"
+
+
+@pytest.mark.parametrize("sizes", [[0], [1], [4096], [4095, 1, 4097], [5_000_000, 7, 4_000_000], [3] * 1000])
+def test_what_is_written_in_parts_is_the_file(path: Path, sizes: list[int]) -> None:
+    parts = [os.urandom(size) for size in sizes]
+    with DirectWriter(path) as file:
+        for part in parts:
+            file.write(part)
+        file.finish()
+    assert path.read_bytes() == b"".join(parts)
+    assert file.size_bytes == sum(sizes)
+
+
+def test_an_earlier_file_is_replaced_whole(path: Path) -> None:
+    path.write_bytes(bytes(100_000))
+    with DirectWriter(path) as file:
+        file.write(b"short")
+        file.finish()
+    assert path.read_bytes() == b"short"
+
+
+@pytest.mark.parametrize("size", [0, 1, 4095, 4096, 4097, 20_000])
+def test_any_part_of_a_file_is_read_and_what_is_past_its_end_is_left_out(path: Path, size: int) -> None:
+    content = os.urandom(size)
+    path.write_bytes(content)
+    with DirectReader(path) as file:
+        assert file.size_bytes == size
+        for offset in (0, 1, 4000, 4096, 19_999):
+            for wanted in (0, 1, 4096, 5000, 30_000):
+                assert bytes(file.read(offset, wanted)) == content[offset : offset + wanted]
+
+
+def test_a_short_write_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = os.write
+    monkeypatch.setattr(direct.os, "write", lambda descriptor, data: written(descriptor, data[:4096]))
+    content = os.urandom(50_000)
+    with DirectWriter(tmp_path / "file") as file:
+        file.write(content)
+        file.finish()
+    assert (tmp_path / "file").read_bytes() == content
+
+
+def test_nothing_is_left_in_the_page_cache(tmp_path: Path) -> None:
+    """Asked of the kernel: a read that may not wait for the disk finds nothing (preadv2(2), RWF_NOWAIT)."""
+    path = tmp_path / "file"
+    with DirectWriter(path) as file:
+        file.write(os.urandom(1_000_000))
+        file.finish()
+    with path.open("rb") as plain:
+        try:
+            found = os.preadv(plain.fileno(), [bytearray(4096)], 4096, os.RWF_NOWAIT)
+        except BlockingIOError:
+            found = 0
+        except OSError as fault:
+            pytest.skip(f"this file system cannot say: {fault}")
+    assert found == 0
