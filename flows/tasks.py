@@ -14,6 +14,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from extractors.errors import Code, StorageFailed
 from flows.settings import IngestSettings
 from flows.watch import WATCH
+from stores.audit import Audited, audit_store
 from stores.convert import Prepared, Report, prepare, publish
 from stores.landing import Completeness, Scan, scan_landing
 from stores.options import ConvertOptions
@@ -66,3 +67,9 @@ def look_at_landing(settings: IngestSettings) -> Scan:
     """Find out which recordings are new and complete."""
     fields = settings.model_dump(include=set(Completeness.model_fields))
     return scan_landing(settings.landing, settings.archive, Completeness.model_validate(fields))
+
+
+@task(task_run_name="stores from {first} on", cache_policy=NO_CACHE, persist_result=False)
+def read_stores_back(archive: Path, keys: list[str], first: int) -> list[Audited]:  # noqa: ARG001 - in the run's name
+    """Compare stores, named by their keys in the ledger, with their recorded digests."""
+    return [audit_store(archive, key) for key in keys]
