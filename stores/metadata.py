@@ -153,6 +153,7 @@ def write_run_metadata(store: Path, metadata: RunMetadata) -> None:
     """
     path = store / "zarr.json"
     node = _read_node(path)
+    node.pop("consolidated_metadata", None)  # written as null by zarr 3.1, and no part of the specification
     node["attributes"][ATTRIBUTE] = metadata.as_json()
     pixels = metadata.pixels
     if math.isfinite(pixels.minimum) and math.isfinite(pixels.maximum):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import zarr
@@ -17,6 +17,9 @@ from stores.coordinates import Origin, coordinate_codec, coordinate_plan
 from stores.disk import storage_faults
 from stores.options import ConvertOptions
 from stores.plan import Plan
+
+Attributes: TypeAlias = dict[str, Any]
+"""JSON, by the name that each library has for it."""
 
 _COLORS = ("00FF00", "FF0000", "0000FF", "FF00FF", "00FFFF", "FFFF00")
 _TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
@@ -47,7 +50,7 @@ def create_store(path: Path, plan: Plan, options: ConvertOptions, extractor: Ima
     with storage_faults(path):
         group = zarr.create_group(path, zarr_format=3, attributes={"ome": ome_attributes(plan, info)})
         _create_array(group, "0", plan, Codec(options.codec, plan.pixel_bytes), {})
-        times = {"long_name": "time of each sample", "origin": _origin_of_times(extractor)}
+        times: Attributes = {"long_name": "time of each sample", "origin": _origin_of_times(extractor)}
         _write_coordinate(group, "t", plan.shape[0], extractor.get_timestamps, times)
         for axis, step in _steps(plan, info).items():
             if axis in _NAMES and step is not None:
@@ -113,7 +116,7 @@ def _origin_of_times(extractor: ImagingExtractor) -> Origin:
 
 
 def _multiples(step: float) -> Callable[[int, int], NDArray[np.float64]]:
-    return lambda start, end: np.arange(start, end) * step
+    return lambda start, end: np.arange(start, end, dtype=np.float64) * np.float64(step)
 
 
 def _write_coordinate(
@@ -121,7 +124,7 @@ def _write_coordinate(
     axis: str,
     count: int,
     values: Callable[[int, int], NDArray[np.float64]],
-    attributes: dict[str, JsonValue],
+    attributes: Attributes,
 ) -> None:
     """Write the coordinates of one axis, a shard at a time: there may be tens of millions of samples."""
     plan = coordinate_plan(axis, count)
@@ -132,9 +135,8 @@ def _write_coordinate(
         array[start:end] = values(start, end)
 
 
-def _create_array(
-    group: zarr.Group, name: str, plan: Plan, codec: Codec, attributes: dict[str, JsonValue]
-) -> zarr.Array[Any]:
+def _create_array(group: zarr.Group, name: str, plan: Plan, codec: Codec, attributes: Attributes) -> Any:
+    """Make an array by its plan; Zarr's own class is generic in some of its versions only."""
     return group.create_array(
         name,
         shape=plan.shape,

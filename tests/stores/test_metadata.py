@@ -115,6 +115,13 @@ def test_zarr_reads_the_attributes_and_keeps_the_others(store: Path) -> None:
     assert zarrmill["versions"]["zarr"] == zarr.__version__
 
 
+def test_the_group_is_not_consolidated(store: Path) -> None:
+    node = json.loads((store / "zarr.json").read_text()) | {"consolidated_metadata": None}  # as by zarr 3.1.3
+    (store / "zarr.json").write_text(json.dumps(node))
+    write_run_metadata(store, run_metadata())
+    assert set(json.loads((store / "zarr.json").read_text())) == {"attributes", "zarr_format", "node_type"}
+
+
 def test_the_content_digest_is_that_of_the_windows_digests() -> None:
     assert content_digest(DIGESTS) == xxhash.xxh3_128(bytes.fromhex("".join(DIGESTS))).hexdigest()
 
