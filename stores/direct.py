@@ -8,7 +8,6 @@ where a file system cannot do it, the page cache is used.
 
 import errno
 import fcntl
-import mmap
 import os
 from pathlib import Path
 from types import TracebackType
@@ -41,7 +40,10 @@ def _use_page_cache(descriptor: int) -> bool:
 
 
 def _aligned(size: int) -> NDArray[np.uint8]:
-    return np.frombuffer(mmap.mmap(-1, size), np.uint8)
+    # Not by mmap: memory that is used again is not zeroed again, page by page.
+    memory = np.empty(size + _BLOCK, np.uint8)
+    first = -memory.ctypes.data % _BLOCK
+    return memory[first : first + size]
 
 
 class _Direct:
