@@ -18,6 +18,7 @@ class Code(StrEnum):
     NPY_REFUSED = "npy-refused"
     PATH_ESCAPES = "path-escapes"
     PORT_TAKEN = "port-taken"
+    PREFECT_UNREACHABLE = "prefect-unreachable"
     SAMPLING_FREQUENCY_INVALID = "sampling-frequency-invalid"
     SAMPLING_FREQUENCY_UNKNOWN = "sampling-frequency-unknown"
     SELECTION_OUT_OF_BOUNDS = "selection-out-of-bounds"
