@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from extractors.errors import ZarrmillError
-from flows import commands
+from flows import archive, commands
 from flows.every import parse_every
 
 DONE, REFUSED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -123,6 +123,8 @@ def build_parser() -> argparse.ArgumentParser:
     verify.add_argument("target", metavar="TARGET", type=_path, help="the store")
     verify.add_argument("--source", metavar="PATH", type=_path, help="the recording; compared pixel by pixel")
 
+    _add_archive_verbs(verbs)
+
     serve = _verb(
         verbs,
         "serve",
@@ -153,6 +155,54 @@ def build_parser() -> argparse.ArgumentParser:
     )
     example.add_argument("folder", metavar="DIR", type=_path, help="where the recording and its store will be")
     return parser
+
+
+def _add_archive_verbs(verbs: Any) -> None:
+    ingest = _verb(
+        verbs,
+        "ingest",
+        archive.ingest,
+        "sweep a landing folder once: every new and complete recording to the archive",
+        "ingest /data/landing /data/archive",
+        "ingest /data/landing /data/archive --minimum-age 0 --settle 1",
+    )
+    ingest.add_argument("landing", metavar="LANDING", type=_path, help="the recordings, at any depth; it is only read")
+    ingest.add_argument("archive", metavar="ARCHIVE", type=_path, help="stores are published here")
+    for name, help_text in (
+        ("minimum-age", "a recording that changed more recently is waited for (60)"),
+        ("settle", "two looks this far apart must find the same files (5)"),
+        ("patience", "a recording with too few bytes is refused when nothing came for so long (3600)"),
+    ):
+        ingest.add_argument(
+            f"--{name}", metavar="S", type=float, dest=f"{name.replace('-', '_')}_seconds", help=help_text
+        )
+    ingest.add_argument("--sentinel", metavar="NAME", help="a file that marks its folder, or with {name} a recording")
+
+    status = _verb(
+        verbs, "status", archive.status, "tell what is stored, refused and in progress", "status /data/archive"
+    )
+    status.add_argument("archive", metavar="ARCHIVE", type=_path, help="the folder of the stores")
+
+    audit = _verb(
+        verbs,
+        "audit",
+        archive.audit,
+        "read stores back, those first that were not for the longest time",
+        "audit /data/archive",
+        "audit /data/archive --oldest 20",
+    )
+    audit.add_argument("archive", metavar="ARCHIVE", type=_path, help="the folder of the stores")
+    audit.add_argument("--oldest", metavar="N", type=int, help="only so many stores (all)")
+
+    repair = _verb(
+        verbs,
+        "repair",
+        archive.repair,
+        "write the damaged windows of a store again, from its recording",
+        "repair /data/archive/mouse7.zarr",
+    )
+    repair.add_argument("target", metavar="TARGET", type=_path, help="the store")
+    repair.add_argument("--source", metavar="PATH", type=_path, help="the recording, where it is not where it was")
 
 
 def _verb(verbs: Any, name: str, command: Any, summary: str, *examples: str) -> argparse.ArgumentParser:

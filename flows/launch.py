@@ -12,13 +12,18 @@ os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import TerminationSignal
 
+from extractors.errors import Code, InputRefused
 from flows.convert import convert
+from flows.ingest import ingest
+from flows.settings import IngestSettings
 from flows.watch import PROGRESS
 from stores.convert import Progress, Report
 from stores.options import ConvertOptions
+from stores.sweep import SweepReport
 
 
 class LaunchedRun(NamedTuple):
@@ -57,6 +62,29 @@ def launch_convert(
     KeyboardInterrupt
         The run was interrupted; every task has ended.
     """
+    token = PROGRESS.set(progress)
+    try:
+        return _launch(convert, announce, recording, target, options, sampling_frequency_hz)
+    finally:
+        PROGRESS.reset(token)
+
+
+def launch_ingest(
+    settings: IngestSettings, *, announce: Callable[[LaunchedRun], None]
+) -> tuple[SweepReport, LaunchedRun]:
+    """Run the flow `ingest` in this process, to its end; `announce` is called when it runs.
+
+    Raises
+    ------
+    ZarrmillError
+        The archive cannot be used.
+    KeyboardInterrupt
+        The run was interrupted; every task has ended.
+    """
+    return _launch(ingest, announce, settings)
+
+
+def _launch(flow: Any, announce: Callable[[LaunchedRun], None], *parameters: Any) -> tuple[Any, LaunchedRun]:
     launched: list[LaunchedRun] = []
 
     def on_running(flow: Any, flow_run: FlowRun, state: Any) -> None:  # noqa: ARG001 - prefect passes all by name
@@ -66,15 +94,31 @@ def launch_convert(
         )
         announce(launched[0])
 
-    token = PROGRESS.set(progress)
+    async def run() -> Any:
+        await _reach_api()
+        return await flow.with_options(on_running=[on_running])(*parameters)
+
     try:
-        run = convert.with_options(on_running=[on_running])
-        report = asyncio.run(run(recording, target, options, sampling_frequency_hz))
+        report = asyncio.run(run())
     except (TerminationSignal, asyncio.CancelledError):
         raise KeyboardInterrupt from None
-    finally:
-        PROGRESS.reset(token)
     return report, launched[0]
+
+
+async def _reach_api() -> None:
+    api = os.environ.get("PREFECT_API_URL")
+    if not api:
+        return
+    async with get_client() as client:
+        fault = await client.api_healthcheck()
+    if fault is not None:
+        raise InputRefused(
+            Code.PREFECT_UNREACHABLE,
+            path=None,
+            expected=f"a Prefect API that answers at {api}",
+            found=str(fault) or type(fault).__name__,
+            todo="Start its server, or set PREFECT_API_URL to another one; unset it to convert without Prefect.",
+        )
 
 
 def run_address(api_url: str, flow_run_id: str) -> str:

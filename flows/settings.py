@@ -5,6 +5,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from stores.landing import Completeness
 from stores.options import ConvertOptions
 
 
@@ -38,6 +39,11 @@ class IngestSettings(BaseModel):
     options: ConvertOptions = Field(
         default_factory=ConvertOptions, description="How the pixels are stored, and by how many threads."
     )
+
+    @property
+    def completeness(self) -> Completeness:
+        """The settings that say when a recording is complete."""
+        return Completeness.model_validate(self.model_dump(include=set(Completeness.model_fields)))
 
     @model_validator(mode="after")
     def _are_apart(self) -> Self:

@@ -16,7 +16,7 @@ from flows.settings import IngestSettings
 from flows.watch import WATCH
 from stores.audit import Audited, audit_store
 from stores.convert import Prepared, Report, prepare, publish
-from stores.landing import Completeness, Scan, scan_landing
+from stores.landing import Scan, scan_landing
 from stores.options import ConvertOptions
 from stores.staging import Staging
 from stores.worker import Worker
@@ -65,8 +65,7 @@ def publish_store(target: Path, notices: list[str]) -> Report:
 @task(task_run_name="look at {settings.landing}", cache_policy=NO_CACHE, persist_result=False)
 def look_at_landing(settings: IngestSettings) -> Scan:
     """Find out which recordings are new and complete."""
-    fields = settings.model_dump(include=set(Completeness.model_fields))
-    return scan_landing(settings.landing, settings.archive, Completeness.model_validate(fields))
+    return scan_landing(settings.landing, settings.archive, settings.completeness)
 
 
 @task(task_run_name="stores from {first} on", cache_policy=NO_CACHE, persist_result=False)
