@@ -24,11 +24,12 @@ from pydantic import (
     model_validator,
 )
 
-from extractors.errors import Code, InputRefused, StorageFailed, StoreDamaged
+from extractors.errors import Code, InputRefused
 from extractors.imaging import ImagingExtractor
 from extractors.info import RecordingInfo
 from extractors.source import SourceFile
 from stores.disk import replace_file, sync_path
+from stores.node import damaged, foreign, read_group
 from stores.options import ConvertOptions
 from stores.plan import Plan
 
@@ -152,7 +153,7 @@ def write_run_metadata(store: Path, metadata: RunMetadata) -> None:
         The disk is full or failed; the attributes are as they were.
     """
     path = store / "zarr.json"
-    node = _read_node(path)
+    node = read_group(path)
     node.pop("consolidated_metadata", None)  # written as null by zarr 3.1, and no part of the specification
     node["attributes"][ATTRIBUTE] = metadata.as_json()
     pixels = metadata.pixels
@@ -176,9 +177,9 @@ def read_run_metadata(store: Path) -> RunMetadata:
         There is a store, but what it says of itself cannot be.
     """
     path = store / "zarr.json"
-    found = _read_node(path).get("attributes", {}).get(ATTRIBUTE)
+    found = read_group(path).get("attributes", {}).get(ATTRIBUTE)
     if not isinstance(found, dict):
-        raise _foreign(store, "a Zarr node without zarrmill's run metadata")
+        raise foreign(store, "a Zarr node without zarrmill's run metadata")
     if found.get("schema_version") != SCHEMA_VERSION:
         raise InputRefused(
             Code.STORE_VERSION,
@@ -195,67 +196,6 @@ def read_run_metadata(store: Path) -> RunMetadata:
         raise damaged(
             path, f"whole run metadata of schema version {SCHEMA_VERSION}", f"{where} {first['msg']}"
         ) from fault
-
-
-def damaged(path: Path, expected: str, found: str) -> StoreDamaged:
-    """Give the error for a store that contradicts itself."""
-    return StoreDamaged(
-        Code.STORE_DAMAGED,
-        path=path,
-        expected=expected,
-        found=found,
-        todo="Convert the recording again, or restore this file from a copy.",
-    )
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read the `zarr.json` of a node.
-
-    Raises
-    ------
-    FileNotFoundError, NotADirectoryError
-        There is none.
-    StoreDamaged
-        It is not a JSON object.
-    StorageFailed
-        It cannot be read.
-    """
-    try:
-        node = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        raise
-    except OSError as fault:
-        raise StorageFailed(
-            Code.STORAGE_FAILED,
-            path=path,
-            expected="a file that can be read",
-            found=fault.strerror or str(fault),
-            todo="Look after the disk or the file's permissions.",
-        ) from fault
-    except (ValueError, RecursionError) as fault:
-        raise damaged(path, "a JSON object", str(fault)) from fault
-    if not isinstance(node, dict):
-        raise damaged(path, "a JSON object", f"a {type(node).__name__}")
-    return node
-
-
-def _read_node(path: Path) -> dict[str, Any]:
-    store = path.parent
-    try:
-        node = read_json(path)
-    except (FileNotFoundError, NotADirectoryError):
-        if not store.exists():
-            raise _foreign(store, "nothing there", Code.SOURCE_MISSING) from None
-        raise _foreign(store, "a folder without zarr.json" if store.is_dir() else "no folder") from None
-    if node.get("node_type") != "group" or not isinstance(node.get("attributes", {}), dict):
-        raise _foreign(store, f"a Zarr node of type {node.get('node_type')!r}")
-    return node
-
-
-def _foreign(store: Path, found: str, code: Code = Code.STORE_FOREIGN) -> InputRefused:
-    return InputRefused(
-        code, path=store, expected="a store that zarrmill published", found=found, todo="Check the path."
-    )
 
 
 def _nested(found: dict[str, Any], *keys: str) -> Any:

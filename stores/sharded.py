@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stores.codec import Codec
-from stores.metadata import damaged, read_json
+from stores.node import damaged, read_json
 from stores.options import usable_cores
 from stores.plan import Plan
 from stores.shardfile import ShardFile
@@ -137,7 +137,8 @@ def _copy(pixels: NDArray[Any], target: NDArray[Any]) -> None:
     numpy goes along the target's fastest axis, and two channels are too few for an inner loop: give it rows.
     """
     for middle in np.ndindex(pixels.shape[1:-2]):
-        target[(slice(None), *middle)] = pixels[(slice(None), *middle)]
+        rows: tuple[Any, ...] = (slice(None), *middle)
+        target[rows] = pixels[rows]
 
 
 def _refuse_other(path: Path, node: dict[str, Any], plan: Plan) -> None:
