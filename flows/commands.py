@@ -134,11 +134,10 @@ def _converted(report: "Report", run: "LaunchedRun | None") -> Answer:
         say(f"note: {notice}")
     plan = report.metadata.plan
     shape = ", ".join(f"{axis} {size}" for axis, size in zip(plan.axes, plan.shape, strict=True))
-    took = (report.metadata.finished - report.metadata.started).total_seconds()
     rows = {
         "store": str(report.target),
         "array": f"{shape}, {plan.dtype}",
-        "stored": f"{amount(report.stored_bytes)} for {amount(plan.total_bytes)} of pixels, in {duration(took)}",
+        "stored": f"{amount(report.stored_bytes)} for {amount(plan.total_bytes)} of pixels",
         "verified": f"{plan.window_count} windows: each was read back from the disk, and is equal",
         "digest": report.metadata.content_digest,
     }
