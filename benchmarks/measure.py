@@ -28,6 +28,8 @@ class Measurement:
     peak_anonymous_bytes: int
     """The most memory that is not pages of files, swapped memory included, seen every 20 ms; with all imports."""
     stored_bytes: int
+    other_cores: float
+    """Cores that others kept busy meanwhile: other processes (for the flow, the server too), the kernel, the host."""
 
 
 def measure(
@@ -67,7 +69,7 @@ def measure(
         ) as process,
     ):
         try:
-            result, peak = _converse(process, job, cold=cold)
+            result, peak, busy_seconds = _converse(process, job, cold=cold)
             stored = sum(path.stat().st_size for path in job.output.rglob("*") if path.is_file())
             _answer(process)  # the pixels are checked
         except ChildProcessError:
@@ -77,11 +79,17 @@ def measure(
         finally:
             process.kill()
             shutil.rmtree(job.output, ignore_errors=True)
-    return Measurement(contender, number, result["seconds"], result["cpu_seconds"], peak, stored)
+    seconds, cpu_seconds = result["seconds"], result["cpu_seconds"]
+    return Measurement(
+        contender, number, seconds, cpu_seconds, peak, stored, max(0.0, busy_seconds - cpu_seconds) / seconds
+    )
 
 
-def _converse(process: subprocess.Popen[str], job: Job, *, cold: bool) -> tuple[dict[str, Any], int]:
-    """Wait until it is ready, prepare the page cache, say go, and watch its memory until it answers."""
+def _converse(process: subprocess.Popen[str], job: Job, *, cold: bool) -> tuple[dict[str, Any], int, float]:
+    """Wait until it is ready, prepare the page cache, say go, and watch the machine until it answers.
+
+    Gives its answer, its peak of anonymous memory, and the seconds that all processes together kept cores busy.
+    """
     assert process.stdin is not None  # noqa: S101 - for mypy
     _answer(process)
     os.sync()  # what others left to be written must not slow this one
@@ -101,9 +109,11 @@ def _converse(process: subprocess.Popen[str], job: Job, *, cold: bool) -> tuple[
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
+        busy_seconds = _busy_seconds()
         process.stdin.write("go\n")
         process.stdin.flush()
-        return _answer(process), peak
+        answer = _answer(process)
+        return answer, peak, _busy_seconds() - busy_seconds
     finally:
         finished.set()
         watcher.join()
@@ -128,6 +138,13 @@ def _anonymous_bytes(pid: int) -> int:
     except (FileNotFoundError, ProcessLookupError):
         return 0
     return total
+
+
+def _busy_seconds() -> float:
+    """Time since boot that the machine's cores were not idle, or were taken by another machine on the same host."""
+    with Path("/proc/stat").open() as file:
+        user, nice, system, _, _, interrupts, soft_interrupts, stolen = map(int, file.readline().split()[1:9])
+    return (user + nice + system + interrupts + soft_interrupts + stolen) / os.sysconf("SC_CLK_TCK")
 
 
 def _warm(path: Path) -> None:

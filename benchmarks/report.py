@@ -36,10 +36,12 @@ def table(case: Case, measurements: list[Measurement], *, workers: int, cold: bo
     for measurement in measurements:
         by_name.setdefault(measurement.contender, []).append(measurement)
     speeds = {name: [case.total_bytes / run.seconds / 1e6 for run in runs] for name, runs in by_name.items()}
+    others = median(run.other_cores for run in measurements)
     rounds = max((len(runs) for runs in by_name.values()), default=0)
     title = (
         f"{case.total_bytes / MIB:.0f} MiB of {case.dtype}, {'x'.join(map(str, case.disk_shape))} ({case.disk_axes})"
-        f" on disk, {'cold' if cold else 'warm'}; {workers} workers; medians of {rounds} rounds."
+        f" on disk, {'cold' if cold else 'warm'}; {workers} workers; medians of {rounds} rounds. "
+        f"Other processes kept {others:.1f} cores busy."
     )
     lines = [
         title,

@@ -74,7 +74,7 @@ def test_each_contender_is_measured_once_a_round_in_alternating_order(tmp_path: 
 def test_the_table_gives_medians_and_ratios_to_the_limit() -> None:
     case = Case(samples=2000, rows=500, columns=500)  # 1 GB
     runs = [
-        Measurement(name, i, seconds, cpu_seconds=1.5, peak_anonymous_bytes=7 * 2**20, stored_bytes=5_000_000)
+        Measurement(name, i, seconds, 1.5, peak_anonymous_bytes=7 * 2**20, stored_bytes=5_000_000, other_cores=0.0)
         for name, times in {"limit": (1.0, 0.5, 9.0), "zarr": (2.0, 4.0, 1.0)}.items()
         for i, seconds in enumerate(times)
     ]
