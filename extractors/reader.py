@@ -72,12 +72,6 @@ class StridedReader:
 
     def _read_file(self, file: OpenFile, corner: tuple[int, ...], out: NDArray[Any]) -> None:
         files = self.files
-        repeated = [axis for axis, stride in enumerate(files.strides_bytes) if stride == 0 and out.shape[axis] > 1]
-        if repeated:
-            once = out[tuple(slice(0, 1) if axis in repeated else slice(None) for axis in range(out.ndim))]
-            self._read_file(file, corner, once)
-            out[...] = once
-            return
         offset_bytes = files.offset_bytes + sum(at * by for at, by in zip(corner, files.strides_bytes, strict=True))
         region = Region.of(offset_bytes, files.strides_bytes, files.dtype.itemsize, out)
         as_stored = out.dtype == files.dtype and not files.inverted

@@ -42,7 +42,7 @@ class Region:
     """Some pixels of one file, and the array that they go to.
 
     Axes are in the order of the disk, slowest first; none has size 1, and neighbours that are one on both sides are
-    merged. Strides on disk are positive.
+    merged. Strides on disk are not negative.
     """
 
     offset_bytes: int
@@ -56,7 +56,7 @@ class Region:
 
     @classmethod
     def of(cls, offset_bytes: int, strides_bytes: tuple[int, ...], itemsize: int, out: NDArray[Any]) -> "Region":
-        """The region whose first pixel is at `offset_bytes`, with any strides but 0."""
+        """The region whose first pixel is at `offset_bytes`, with strides of any sign, or 0."""
         sources: list[int] = []
         for axis, stride in enumerate(strides_bytes):
             if stride < 0:

@@ -121,8 +121,9 @@ def test_what_is_no_video_is_refused(video: Any) -> None:
         MemmapImagingExtractor(video)
 
 
-def test_an_array_past_the_end_of_its_file_is_refused(tmp_path: Path) -> None:
-    video = mapped(tmp_path)
+@pytest.mark.parametrize("name", ["as it is", "backwards"])
+def test_an_array_past_the_end_of_its_file_is_refused(tmp_path: Path, name: str) -> None:
+    video = VIEWS[name](mapped(tmp_path))
     os.truncate(tmp_path / "video.dat", 12 * 6 * 7 * 2 * 2 - 1)
     with pytest.raises(InputRefused, match=r"size-mismatch.*found 2015 bytes"):
         MemmapImagingExtractor(video)

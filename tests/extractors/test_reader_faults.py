@@ -173,6 +173,8 @@ def test_a_file_too_large_to_stay_mapped_is_read_too(tmp_path: Path, monkeypatch
     large, pixels = made(tmp_path, WAYS["gathered"])
     monkeypatch.setattr("extractors.region._GAP_BYTES", 16)
     monkeypatch.setattr(descriptors, "_MOST_MAPPED_BYTES", 1000)
+    with pytest.raises(OSError, match="File too large"):
+        OpenFile(tmp_path / "a.raw").mapped()
     assert np.array_equal(everything(large), pixels[48:])
 
 

@@ -133,6 +133,29 @@ def test_every_order_of_five_axes_reads_as_numpy_reads_it(tmp_path: Path, order:
     assert same(whole(made), made.pixels)
 
 
+@pytest.mark.usefixtures("block_size")
+@pytest.mark.parametrize("order", ["tyxc", "tcyx", "yxct"])
+@pytest.mark.parametrize("dtype", ["u1", "<u2", ">u2", ">u4"])
+def test_inverted_pixels_are_the_maximum_less_the_stored_number(tmp_path: Path, order: str, dtype: str) -> None:
+    made = make(tmp_path, order=order, dtype=dtype, inverted=True)
+    assert same(whole(made), made.pixels)
+
+
+@pytest.mark.usefixtures("block_size")
+@pytest.mark.parametrize(
+    "described",
+    [
+        {"header": 3, "trailer": 5},
+        {"row_padding": 6, "flipped": "y"},
+        {"flipped": "yx", "order": "yxtc"},
+        {"header": 512, "samples_per_file": (1, 3, 1)},
+    ],
+)
+def test_headers_padding_flips_and_files_in_a_row(tmp_path: Path, described: dict[str, Any]) -> None:
+    made = make(tmp_path, **described)
+    assert same(whole(made), made.pixels)
+
+
 @st.composite
 def readings(draw: st.DrawFn) -> Any:
     """A description, and a region with an array to read it into."""
