@@ -80,7 +80,7 @@ def test_samples_come_in_the_order_of_their_indices(made: tuple[ImagingExtractor
 @pytest.mark.parametrize("indices", [[9], [0, -10], [0.5], 3, [[1]], [True, False], ["a"], np.array([2**64 - 1])])
 def test_indices_that_are_no_samples_are_refused(tmp_path: Path, indices: Any) -> None:
     extractor, _ = binary(tmp_path)
-    with pytest.raises(InputRefused, match="expected (a list of integers|sample indices from -9 to 8)"):
+    with pytest.raises(InputRefused, match=r"expected (a list of integers|sample indices from -9 to 8)"):
         extractor.get_samples(indices)
 
 
