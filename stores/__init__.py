@@ -1,0 +1,1 @@
+"""WRITE. Samples become a verified Zarr store."""

@@ -131,6 +131,7 @@ def publish(target: Path, *, notices: Sequence[str] = ()) -> Report:
         msg = f"{target}: {missing} windows are not verified, so nothing is published"
         raise RuntimeError(msg)
     check_unchanged(job.sources)
+    overview = staging.overview(job.plan)
     receipts = [verified[window] for window in range(job.plan.window_count)]
     digests = tuple(receipt.digest for receipt in receipts)
     metadata = RunMetadata(
@@ -145,8 +146,9 @@ def publish(target: Path, *, notices: Sequence[str] = ()) -> Report:
         finished=datetime.now(UTC),
         window_digests=digests,
         content_digest=content_digest(digests),
-        pixels=staging.pixel_statistics(),
+        pixels=overview.pixel_statistics(),
     )
+    overview.write_arrays(staging.store)
     write_run_metadata(staging.store, metadata)
     staging.publish()
     return Report(

@@ -108,7 +108,7 @@ class DirectWriter(_Direct):
         os.fsync(self._descriptor)
 
     def _write_out(self) -> None:
-        left = memoryview(self._memory)[: self._filled]
+        left = self._memory[: self._filled].data
         while left:
             try:
                 left = left[os.write(self._descriptor, left) :]
@@ -146,7 +146,7 @@ class DirectReader(_Direct):
         found = 0
         while found < wanted:
             try:
-                more = os.preadv(self._descriptor, [memoryview(self._memory)[found:room]], begin + found)
+                more = os.preadv(self._descriptor, [self._memory[found:room].data], begin + found)
             except OSError as fault:
                 if fault.errno != errno.EINVAL or not _use_page_cache(self._descriptor):
                     raise

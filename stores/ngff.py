@@ -18,6 +18,8 @@ from stores.disk import storage_faults
 from stores.options import ConvertOptions
 from stores.plan import Plan
 
+Values: TypeAlias = Callable[[int, int], NDArray[np.float64]]
+"""Gives the numbers from one index up to, not including, another."""
 Attributes: TypeAlias = dict[str, Any]
 """JSON, by the name that each library has for it."""
 
@@ -49,7 +51,9 @@ def create_store(path: Path, plan: Plan, options: ConvertOptions, extractor: Ima
     info = extractor.info
     with storage_faults(path):
         group = zarr.create_group(path, zarr_format=3, attributes={"ome": ome_attributes(plan, info)})
-        _create_array(group, "0", plan, Codec(options.codec, plan.pixel_bytes), {})
+        _create_array(
+            group, "0", plan, Codec(options.codec, plan.pixel_bytes), attributes={}, dimensions=tuple(plan.axes)
+        )
         times: Attributes = {"long_name": "time of each sample", "origin": _origin_of_times(extractor)}
         _write_coordinate(group, "t", plan.shape[0], extractor.get_timestamps, times)
         for axis, step in _steps(plan, info).items():
@@ -115,27 +119,42 @@ def _origin_of_times(extractor: ImagingExtractor) -> Origin:
     return "regular" if extractor.get_timestamps(0, 1)[0] == 0 else "native"
 
 
-def _multiples(step: float) -> Callable[[int, int], NDArray[np.float64]]:
+def _multiples(step: float) -> Values:
     return lambda start, end: np.arange(start, end, dtype=np.float64) * np.float64(step)
 
 
-def _write_coordinate(
-    group: zarr.Group,
-    axis: str,
-    count: int,
-    values: Callable[[int, int], NDArray[np.float64]],
-    attributes: Attributes,
-) -> None:
-    """Write the coordinates of one axis, a shard at a time: there may be tens of millions of samples."""
-    plan = coordinate_plan(axis, count)
+def write_along_time(group: zarr.Group, name: str, count: int, values: Values, long_name: str) -> None:
+    """Write an array of one number per sample."""
+    _write_line(group, name, coordinate_plan("t", count), values, {"long_name": long_name})
+
+
+def write_picture(group: zarr.Group, name: str, picture: NDArray[np.float32], long_name: str) -> None:
+    """Write a picture; its axes are not those of the pixels, because it may have fewer rows and columns."""
+    plan = Plan(axes="yx", shape=picture.shape, dtype="<f4", chunk_shape=picture.shape, shard_shape=picture.shape)
+    codec = Codec("blosc-zstd", picture.itemsize)
+    array = _create_array(
+        group, name, plan, codec, attributes={"long_name": long_name}, dimensions=("picture_y", "picture_x")
+    )
+    array[:] = picture
+
+
+def _write_coordinate(group: zarr.Group, axis: str, count: int, values: Values, attributes: Attributes) -> None:
     # the units' names are NGFF's; in the plural, xarray would take them for durations
-    array = _create_array(group, axis, plan, coordinate_codec(), {"units": _UNITS[_TYPES[axis]], **attributes})
+    units = {"units": _UNITS[_TYPES[axis]]}
+    _write_line(group, axis, coordinate_plan(axis, count), values, units | attributes)
+
+
+def _write_line(group: zarr.Group, name: str, plan: Plan, values: Values, attributes: Attributes) -> None:
+    """Write an array of one axis, a shard at a time: there may be tens of millions of samples."""
+    array = _create_array(group, name, plan, coordinate_codec(), attributes=attributes, dimensions=tuple(plan.axes))
     for window in range(plan.window_count):
         start, end = plan.window_samples(window)
         array[start:end] = values(start, end)
 
 
-def _create_array(group: zarr.Group, name: str, plan: Plan, codec: Codec, attributes: Attributes) -> Any:
+def _create_array(
+    group: zarr.Group, name: str, plan: Plan, codec: Codec, *, attributes: Attributes, dimensions: tuple[str, ...]
+) -> Any:
     """Make an array by its plan; Zarr's own class is generic in some of its versions only."""
     return group.create_array(
         name,
@@ -147,8 +166,9 @@ def _create_array(group: zarr.Group, name: str, plan: Plan, codec: Codec, attrib
         serializer=BytesCodec(endian="little"),
         compressors=codec.zarr_codecs(),
         fill_value=0,
-        dimension_names=tuple(plan.axes),
+        dimension_names=dimensions,
         attributes=attributes,
+        overwrite=True,  # publishing may have been interrupted before
         # a missing shard is always damage, so one of zeros only is stored too
         config={"write_empty_chunks": True},
     )

@@ -75,6 +75,7 @@ class WindowReader:
                 else:
                     pixels[...] = self._window[(slice(region[0].start - start, region[0].stop - start), *region[1:])]
                 digest.add(region[0].start, np.ascontiguousarray(pixels))
+            digest.end_chunk(chunk.region, inside)
             yield chunk, self._chunk
 
     def _read(self, region: tuple[slice, ...], out: NDArray[Any]) -> None:
@@ -111,7 +112,7 @@ def write_shard(reader: WindowReader, plan: Plan, codec: Codec, window: int, pat
     Returns
     -------
     summary
-        Digest and statistics of the window's pixels.
+        Digest, statistics and mean image of the window's pixels.
     stored_bytes
         Size of the file.
 
@@ -122,8 +123,7 @@ def write_shard(reader: WindowReader, plan: Plan, codec: Codec, window: int, pat
     SourceChanged
         The recording became shorter while it was read.
     """
-    start, end = plan.window_samples(window)
-    summary = Summary(start, end, plan.pixels_per_sample)
+    summary = Summary(plan, window)
     index = np.full((*plan.chunks_per_shard, 2), _ABSENT, "<u8")
     with storage_faults(path), DirectWriter(path) as file:
         for chunk, pixels in reader.chunks(window, summary):

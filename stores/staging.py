@@ -7,6 +7,7 @@ store/           the Zarr group; publishing renames it to NAME.zarr
 job.json         what is converted, from what, how; written last, so that its presence says that `store` is complete
 journal.jsonl    receipts
 statistics.bin   minimum, maximum and mean of each sample
+pictures.bin     mean image of each window
 lock             who writes
 ```
 """
@@ -17,10 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from extractors.errors import Code, StorageFailed, TargetRefused
@@ -29,10 +27,10 @@ from extractors.source import SourceFile
 from stores.disk import replace_file, storage_faults, sync_path, sync_tree
 from stores.journal import Journal
 from stores.lock import hold, read_holder
-from stores.metadata import PixelStatistics, SourceArray
+from stores.metadata import SourceArray
 from stores.options import ConvertOptions
+from stores.overview import Overview
 from stores.plan import Plan
-from stores.summary import STATISTICS
 
 
 class Job(BaseModel):
@@ -78,7 +76,6 @@ class Staging:
         self.journal = Journal(self.folder / "journal.jsonl")
         self._job_file = self.folder / "job.json"
         self._lock_file = self.folder / "lock"
-        self._statistics_file = self.folder / "statistics.bin"
 
     def job(self) -> Job | None:
         """The job that is staged here; None where there is none that can be gone on with."""
@@ -164,8 +161,7 @@ class Staging:
 
     def begin(self, job: Job) -> None:
         """Make `job` the one that is staged here; `store` holds its metadata by now."""
-        with storage_faults(self._statistics_file), self._statistics_file.open("wb") as file:
-            file.truncate(job.plan.shape[0] * STATISTICS.itemsize)
+        self.overview(job.plan).begin()
         replace_file(self._job_file, job.model_dump_json(indent=2).encode())
 
     def shard_path(self, plan: Plan, window: int) -> Path:
@@ -176,23 +172,9 @@ class Staging:
         """Where the shard of `window` is written, before it is renamed into the store."""
         return self.folder / f"window-{window}.tmp"
 
-    def write_statistics(self, first_sample: int, records: NDArray[Any]) -> None:
-        """Keep the statistics of the samples from `first_sample` on."""
-        with storage_faults(self._statistics_file):
-            descriptor = os.open(self._statistics_file, os.O_WRONLY)
-            try:
-                os.pwrite(descriptor, records.tobytes(), first_sample * STATISTICS.itemsize)
-            finally:
-                os.close(descriptor)
-
-    def pixel_statistics(self) -> PixelStatistics:
-        """Minimum, maximum and mean of all pixels."""
-        samples = np.memmap(self._statistics_file, STATISTICS, mode="r")
-        return PixelStatistics(
-            minimum=float(samples["minimum"].min()),
-            maximum=float(samples["maximum"].max()),
-            mean=float(samples["mean"].mean()),
-        )
+    def overview(self, plan: Plan) -> Overview:
+        """What the windows told besides their pixels."""
+        return Overview(self.folder, plan)
 
     def publish(self) -> None:
         """Make the store the target: whole, flushed, by one rename.

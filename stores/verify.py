@@ -173,3 +173,4 @@ def read_window(shard: Path, plan: Plan, codec: Codec, window: int, into: Digest
             file.chunk(chunk.place, out=pixels)
             inside = pixels[tuple(slice(0, size) for size in chunk.extent)]
             into.add(chunk.region[0].start, np.ascontiguousarray(inside))
+            into.end_chunk(chunk.region, inside)

@@ -41,6 +41,7 @@ class Worker:
         self._stored = self._staging.journal.stored()
         self._verified = self._staging.journal.verified(self._session)
         self.plan = self._job.plan
+        self._overview = self._staging.overview(self.plan)
         self._codec = Codec(self._job.options.codec, self.plan.pixel_bytes)
         self._extractor = open_recording(self._job.recording, sampling_frequency_hz=self._job.sampling_frequency_hz)
         self._reader: WindowReader | None = None
@@ -78,7 +79,7 @@ class Worker:
         with storage_faults(shard):
             shard.parent.mkdir(parents=True, exist_ok=True)
             temporary.rename(shard)
-        self._staging.write_statistics(self.plan.window_samples(window)[0], summary.statistics())
+        self._overview.keep(window, summary)
         receipt = Receipt(window=window, digest=summary.digest, stored_bytes=stored_bytes)
         self._staging.journal.record("stored", self._session, receipt)
         self._stored[window] = receipt
@@ -97,11 +98,10 @@ class Worker:
         return self._read_back(window, Digest())
 
     def _confirm(self, window: int) -> Receipt:
-        """Read back a window of an earlier run, and count its pixels again: a crash may have lost its statistics."""
-        start, end = self.plan.window_samples(window)
-        summary = Summary(start, end, self.plan.pixels_per_sample)
+        """Read back a window of an earlier run, and count its pixels again: a crash may have lost what it told."""
+        summary = Summary(self.plan, window)
         receipt = self._read_back(window, summary)
-        self._staging.write_statistics(start, summary.statistics())
+        self._overview.keep(window, summary)
         return receipt
 
     def _read_back(self, window: int, digest: Digest) -> Receipt:

@@ -99,6 +99,11 @@ def test_a_window_s_digest_is_that_of_its_pixels_and_its_statistics_are_numpy_s(
         assert np.allclose(records["mean"], part.mean(axis=(1, 2)), rtol=1e-15)
 
 
+def flat_plan(samples: int, rows: int, columns: int, dtype: str) -> Plan:
+    shape = (samples, rows, columns)
+    return Plan(axes="tyx", shape=shape, dtype=dtype, chunk_shape=shape, shard_shape=shape)
+
+
 @pytest.mark.parametrize("dtype", ["|u1", "|i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8", "<f4", "<f8"])
 @pytest.mark.parametrize("extreme", [False, True])
 def test_sums_never_overflow(dtype: str, extreme: bool) -> None:  # noqa: FBT001 - a parameter of the test
@@ -106,7 +111,7 @@ def test_sums_never_overflow(dtype: str, extreme: bool) -> None:  # noqa: FBT001
     limits = np.finfo(kind) if kind.kind == "f" else np.iinfo(kind)
     top = limits.max if extreme and kind.kind != "f" else 100
     pixels = np.full((3, 64, 32), top, kind)
-    summary = Summary(0, 3, 64 * 32)
+    summary = Summary(flat_plan(3, 64, 32, dtype), 0)
     summary.add(0, pixels)
     assert np.array_equal(summary.statistics()["mean"], np.full(3, float(top)))
 
@@ -114,7 +119,7 @@ def test_sums_never_overflow(dtype: str, extreme: bool) -> None:  # noqa: FBT001
 def test_a_sample_with_nan_has_nan_statistics_and_the_others_do_not() -> None:
     pixels = np.ones((2, 3, 4), "<f4")
     pixels[1, 2, 3] = np.nan
-    summary = Summary(0, 2, 12)
+    summary = Summary(flat_plan(2, 3, 4, "<f4"), 0)
     summary.add(0, pixels)
     records = summary.statistics()
     assert [records[field][0] for field in ("minimum", "maximum", "mean")] == [1, 1, 1]
