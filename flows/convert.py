@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from prefect import flow, get_run_logger
+from prefect.context import SyncClientContext
 from prefect.futures import PrefectFuture, as_completed
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -45,7 +46,8 @@ async def convert(
     lanes = options.workers + 1
     runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=lanes)
     # In the end, however it comes: tasks are told to stop, the runner waits for them, and only then the lock is freed.
-    with Staging(target).locked(), runner, watching():
+    # One client for all tasks: without it each makes two of its own, and reads the certificates of the world for both.
+    with Staging(target).locked(), SyncClientContext.get_or_create(), runner, watching():
         prepared: Prepared = await _outcome(
             runner.submit(
                 prepare_store,

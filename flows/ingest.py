@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from prefect import State, flow, get_run_logger
+from prefect.context import SyncClientContext
 from prefect.runtime import flow_run
 from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -39,7 +40,8 @@ async def ingest(settings: IngestSettings) -> SweepReport | State[Any]:
     """
     log = get_run_logger()
     try:
-        with only_sweep(settings.archive):
+        # One client for the tasks of all runs: making one costs more than a task.
+        with only_sweep(settings.archive), SyncClientContext.get_or_create():
             scan = await asyncio.to_thread(look_at_landing.submit(settings).result)
 
             async def store(recording: Path, target: Path) -> object:
