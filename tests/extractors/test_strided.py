@@ -133,6 +133,18 @@ def test_every_order_of_five_axes_reads_as_numpy_reads_it(tmp_path: Path, order:
     assert same(whole(made), made.pixels)
 
 
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize(("dtype", "samples"), [("<u2", 2000), (">f4", 300)])
+def test_recordings_of_many_blocks_read_as_numpy_reads_them(
+    tmp_path: Path, order: str, dtype: str, samples: int
+) -> None:
+    made = make(tmp_path, order=order, sizes=(samples, 33, 43, 2), dtype=dtype, offset=11)
+    for window in (slice(0, samples), slice(100, 229), slice(samples - 1, samples)):
+        out = np.empty(made.pixels[window].shape, np.dtype(dtype).newbyteorder("<"))
+        StridedReader(made.files).read((window, slice(0, 33), slice(0, 43), slice(0, 2)), out)
+        assert same(out, made.pixels[window])
+
+
 @pytest.mark.usefixtures("block_size")
 @pytest.mark.parametrize("order", ["tyxc", "tcyx", "yxct"])
 @pytest.mark.parametrize("dtype", ["u1", "<u2", ">u2", ">u4"])
