@@ -73,6 +73,13 @@ class ImagingExtractor(TimeAxis):
             An array of the selection's shape, of any strides and dtype; numpy's assignment converts.
         """
 
+    def is_in_memory(self, start_sample: int, end_sample: int) -> bool:  # noqa: ARG002 - here nothing else can be
+        """Whether these samples can be read without waiting for a disk, judged by the one in the middle."""
+        return True
+
+    def forget(self, start_sample: int, end_sample: int) -> None:
+        """The system may use the memory in which it keeps these samples for others. A hint: it may do nothing."""
+
     def close(self) -> None:
         """Nothing is held open any more, and every further read is refused. May be called twice."""
         self._closed = True
@@ -190,10 +197,7 @@ class ImagingExtractor(TimeAxis):
     ) -> "SampleRange":
         """A lazy view of the samples from `start_sample` up to, not including, `end_sample`; it keeps their times.
 
-        Raises
-        ------
-        InputRefused
-            The bounds are negative, reversed, or past the end, or nothing lies between them.
+        Bounds that are negative, reversed or past the end are refused, and so is a view of nothing.
         """
         from extractors.views import SampleRange  # noqa: PLC0415 - views are extractors
 
@@ -208,10 +212,7 @@ class ImagingExtractor(TimeAxis):
     ) -> "FieldOfView":
         """A lazy view of these rows and columns of every sample; ends are exclusive.
 
-        Raises
-        ------
-        InputRefused
-            The bounds are negative, reversed, or past the end, or nothing lies between them.
+        Bounds that are negative, reversed or past the end are refused, and so is a view of nothing.
         """
         from extractors.views import FieldOfView  # noqa: PLC0415 - views are extractors
 
@@ -220,10 +221,7 @@ class ImagingExtractor(TimeAxis):
     def select_plane(self, plane_index: SupportsIndex) -> "SinglePlane":
         """A lazy view of one plane of a volumetric recording: (samples, rows, columns[, channels]).
 
-        Raises
-        ------
-        InputRefused
-            The recording is not volumetric, or has no such plane.
+        Refused if the recording is not volumetric, or has no such plane.
         """
         from extractors.views import SinglePlane  # noqa: PLC0415 - views are extractors
 

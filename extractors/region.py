@@ -124,7 +124,7 @@ class Region:
         if self._fetched_bytes(shape) <= LIMIT_BYTES:
             return shape
         extents = [1] * len(shape)
-        line = 2 * _LINE_BYTES
+        line = 4 * _LINE_BYTES
         for axis in sorted(range(len(shape)), key=lambda axis: abs(self.out.strides[axis])):
             extents[axis] = min(shape[axis], -(-line // self.out.itemsize))
             line = -(-line // extents[axis])

@@ -200,7 +200,7 @@ def readings(draw: st.DrawFn) -> Any:
     return described, selection, memory, step, out_dtype
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(reading=readings(), small=st.booleans())
 def test_any_region_of_any_files_into_any_array_reads_as_numpy_reads_it(*, reading: Any, small: bool) -> None:
     described, selection, memory, step, out_dtype = reading
