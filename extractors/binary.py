@@ -64,6 +64,16 @@ class BinaryImagingExtractor(ImagingExtractor):
         self._refuse_if_closed()
         self._reader.read(selection, out)
 
+    def is_in_memory(self, start_sample: int, end_sample: int) -> bool:
+        """Whether these samples can be read without waiting for a disk, judged by the one in the middle."""
+        middle = (start_sample + end_sample) // 2
+        return all(file.is_cached(begin) for file, begin, _ in self._reader.spans(middle, middle + 1))
+
+    def forget(self, start_sample: int, end_sample: int) -> None:
+        """The system may use the page cache's memory of these samples for others, if they lie one after another."""
+        for file, begin_bytes, length_bytes in self._reader.spans(start_sample, end_sample):
+            file.forget(begin_bytes, length_bytes)
+
     def get_native_timestamps(
         self, start_sample: SupportsIndex | None = None, end_sample: SupportsIndex | None = None
     ) -> NDArray[np.float64] | None:

@@ -1,5 +1,6 @@
 """Open files: shared by threads, few at a time, and with every fault of theirs an error of ours."""
 
+import ctypes
 import errno
 import mmap
 import os
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 
 from extractors.errors import Code, SourceChanged, StorageFailed, ZarrmillError
 from extractors.source import printable
+
+_mincore = ctypes.CDLL(None).mincore
+_mincore.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p]
 
 _MOST_OPEN = 32  # of one recording; a process may often have no more than 1024 open
 _MOST_MAPPED_BYTES = 1 << 35
@@ -59,6 +63,21 @@ class OpenFile:
                 # The size says that there are bytes: whoever cut the file has put it back in between.
                 raise self._changed(f"{buffer.size} bytes at {offset_bytes}", f"{done}")
             done += count
+
+    def is_cached(self, offset_bytes: int) -> bool:
+        """Whether the page cache has this byte; True where the system does not say it to this user (mincore(2))."""
+        page = offset_bytes - offset_bytes % mmap.ALLOCATIONGRANULARITY
+        try:
+            mapped = np.frombuffer(mmap.mmap(self.descriptor, 1, access=mmap.ACCESS_READ, offset=page), np.uint8)
+        except (OSError, ValueError):
+            return True
+        answer = ctypes.c_ubyte(1)
+        _mincore(mapped.ctypes.data, 1, ctypes.byref(answer))
+        return bool(answer.value & 1)
+
+    def forget(self, offset_bytes: int, length_bytes: int) -> None:
+        """The page cache lets go of this stretch, but for pages that somebody else has mapped or written."""
+        os.posix_fadvise(self.descriptor, offset_bytes, length_bytes, os.POSIX_FADV_DONTNEED)
 
     def mapped(self) -> NDArray[np.uint8]:
         """The file in memory, for the kernel's eyes only: a page of it that is gone kills whoever touches it.

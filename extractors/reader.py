@@ -1,5 +1,6 @@
 """StridedReader: regions of strided files, by positional reads."""
 
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from typing import Any
 
@@ -58,12 +59,30 @@ class StridedReader:
         if out.size == 0:
             return
         (start, end), others = ranges[0], ranges[1:]
+        for file, first, last, begin in self._files_of(start, end):
+            corner = (first - begin, *(low for low, _ in others))
+            self._read_file(file, corner, out[first - start : last - start])
+
+    def spans(self, start_sample: int, end_sample: int) -> Iterator[tuple[OpenFile, int, int]]:
+        """The stretches of files, by first byte and length, that these samples take where they lie one after another.
+
+        Elsewhere there are none: every stretch would be the whole file.
+        """
+        files = self.files
+        if not files.time_is_slowest or files.strides_bytes[0] < 0:
+            return
+        reach = [(size - 1) * by for size, by in zip(files.shape[1:], files.strides_bytes[1:], strict=True)]
+        lowest = files.offset_bytes + sum(by for by in reach if by < 0)
+        for file, first, last, begin in self._files_of(start_sample, end_sample):
+            yield file, lowest + (first - begin) * files.strides_bytes[0], (last - first) * files.strides_bytes[0]
+
+    def _files_of(self, start: int, end: int) -> Iterator[tuple[OpenFile, int, int, int]]:
+        """Each file that has samples from `start` to `end`: the file, which of them, and the file's first sample."""
         begin = 0
         for index, count in enumerate(self.files.samples_per_file):
             first, last = max(start, begin), min(end, begin + count)
             if first < last:
-                corner = (first - begin, *(low for low, _ in others))
-                self._read_file(self._open_files[index], corner, out[first - start : last - start])
+                yield self._open_files[index], first, last, begin
             begin += count
 
     def close(self) -> None:

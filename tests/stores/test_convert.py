@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from extractors.errors import Code, InputRefused, SourceChanged, StorageFailed, StoreDamaged, TargetRefused
 from extractors.reader import StridedReader
+from extractors.recording import open_recording
 from stores import convert as module
 from stores import disk, worker
 from stores.convert import Report, convert
@@ -411,3 +413,23 @@ def test_a_journal_without_its_job_counts_for_nothing(make_recording: MakeRecord
     report = convert(source, target, OPTIONS)
     assert report.notices == ()
     assert Journal(staging.journal.path).stored() == {}
+
+
+def test_a_conversion_leaves_the_page_cache_as_it_found_it(make_recording: MakeRecording, target: Path) -> None:
+    source, _ = make_recording(sizes=(1, 512, 512))
+    os.truncate(source, 256 * 2**20)  # zeros from here on
+    with source.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    with open_recording(source) as extractor:
+        if extractor.is_in_memory(0, 512):
+            pytest.skip("this file system keeps its files in memory, or does not say what it keeps")
+        options = ConvertOptions(shard_bytes=32 * 2**20, workers=1)
+        convert(source, target, options)
+        kept = [extractor.is_in_memory(sample, sample + 1) for sample in range(512)]
+        assert sum(kept) < 256  # the kernel reads ahead on its own account
+        for start in range(0, 512, 64):
+            extractor.get_series(start, start + 64)
+        shutil.rmtree(target)
+        convert(source, target, options)
+        assert all(extractor.is_in_memory(sample, sample + 1) for sample in range(512))
