@@ -1,6 +1,7 @@
 """What a conversion can be told: the only defaults of chunk, shard, codec and parallelism."""
 
 import os
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,9 +11,17 @@ CodecName = Literal["blosc-lz4", "blosc-zstd", "zstd", "none"]
 MIB = 1024 * 1024
 
 
+_CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
+
+
 def usable_cores() -> int:
-    """Cores that this process may run on: its affinity, not the machine's size."""
-    return len(os.sched_getaffinity(0))
+    """Cores that this process may use: its affinity, or its control group's limit where that is lower."""
+    cores = len(os.sched_getaffinity(0))
+    try:
+        quota, period = _CPU_LIMIT.read_text().split()
+    except (OSError, ValueError):  # no control groups of version 2 here
+        return cores
+    return cores if quota == "max" else max(1, min(cores, int(quota) // int(period)))
 
 
 class ConvertOptions(BaseModel):
