@@ -1,6 +1,6 @@
 """A whole conversion: the steps, and `convert`, which takes them one after another in this process."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -96,22 +96,6 @@ def prepare(
             resumed_windows=stored,
             notices=tuple(notices),
         )
-
-
-def write_windows(target: Path, windows: Iterable[int]) -> list[str]:
-    """Store windows one after another; gives what the user should be told."""
-    notices: list[str] = []
-    with Worker(target, notices.append) as worker:
-        for window in windows:
-            worker.write(window)
-    return notices
-
-
-def verify_windows(target: Path, windows: Iterable[int]) -> None:
-    """Read windows back one after another, and compare each with its receipt."""
-    with Worker(target, lambda _: None) as worker:
-        for window in windows:
-            worker.verify(window)
 
 
 def publish(target: Path, *, notices: Sequence[str] = ()) -> Report:
