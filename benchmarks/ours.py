@@ -25,11 +25,17 @@ def engine(job: Job) -> Run:
 
 def engine_writing(job: Job) -> Run:
     """The same without reading back and publishing: the store stays in its staging folder."""
-    from stores.convert import prepare, write_windows
+    from stores.convert import prepare
     from stores.staging import Staging
+    from stores.worker import Worker
 
     recording = describe(job.case, job.movie)
     options = _options(job)
+
+    def write(windows: range) -> None:
+        with Worker(job.store, print) as worker:
+            for window in windows:
+                worker.write(window)
 
     def run() -> None:
         job.output.mkdir()
@@ -37,7 +43,7 @@ def engine_writing(job: Job) -> Run:
         with staging.locked(), ThreadPoolExecutor(job.workers + 1) as pool:
             count = prepare(staging, recording, options).window_count
             lanes = [range(first, count, job.workers + 1) for first in range(job.workers + 1)]
-            list(pool.map(lambda windows: write_windows(job.store, windows), lanes))
+            list(pool.map(write, lanes))
 
     return run
 
