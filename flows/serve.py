@@ -94,8 +94,9 @@ def serve(landing: Path, archive: Path, every: timedelta, *, port: int, state: P
         )
     archive.mkdir(parents=True, exist_ok=True)
     state.mkdir(parents=True, exist_ok=True)
-    # A terminal that is closed ends it as Ctrl-C does.
-    signal.signal(signal.SIGHUP, signal.default_int_handler)
+    # A terminal that is closed ends it as Ctrl-C does, but for `nohup`.
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
     with hold(state / "lock", state), suppress(KeyboardInterrupt), ExitStack() as children:
         _run(children, environment(state, port, landing, archive, every), port, state, say)
 
