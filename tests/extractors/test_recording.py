@@ -1,87 +1,41 @@
 import json
 import os
 import pickle
-import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from extractors.errors import Code, InputRefused
 from extractors.recording import open_recording
 
-REAL = Path(__file__).parents[3] / "shared" / "realdata"
-needs_real_files = pytest.mark.skipif(not REAL.is_dir(), reason=f"no recordings in {REAL}")
-
-THORIMAGE: dict[str, Any] = {
-    "dtype": "<u2",
-    "axes": "tcyx",
-    "rows": 256,
-    "columns": 256,
-    "channels": 2,
-    "channel_names": ["ChanA", "ChanB"],
-    "sampling_frequency_hz": 1.426,
-    "pixel_size_um": [2.345, 2.345],
-}
-NORPIX: dict[str, Any] = {
-    "dtype": "u1",
-    "axes": "tyx",
-    "rows": 36,
-    "columns": 32,
-    "offset_bytes": 8192,
-    "frame_trailer_bytes": 8192 - 1152,
-    "timestamps": {"offset_bytes": 1152, "fields": [["<u4", 1], ["<u2", 1e-3], ["<u2", 1e-6]]},
-}
+RealRecording = Callable[..., Path]
 
 
-def real(name: str, layout: dict[str, Any], folder: Path) -> Path:
-    """A copy of a real recording with its layout file."""
-    copy = folder / Path(name).name
-    shutil.copyfile(REAL / name, copy)
-    copy.with_name(f"{copy.name}.layout.json").write_text(json.dumps(layout), encoding="utf-8")
-    return copy
-
-
-@needs_real_files
-def test_the_thorimage_recording_equals_the_vendors_previews(tmp_path: Path) -> None:
-    with open_recording(real("thorimage/Image_0001_0001.raw", THORIMAGE, tmp_path)) as recording:
+def test_the_thorimage_recording_equals_the_vendors_previews(
+    real_recording: RealRecording, vendors_previews: tuple[NDArray[Any], NDArray[Any]]
+) -> None:
+    path = real_recording("thorimage")
+    with open_recording(path) as recording:
         assert recording.axes == "tyxc"
         assert recording.get_volume_shape() == (5, 256, 256, 2)
         assert recording.info.channel_names == ("ChanA", "ChanB")
         assert recording.get_sampling_frequency() == 1.426
         last = recording.get_series(4, 5)[0]
         whole = recording.get_series()
-    for channel, name in enumerate(("ChanA", "ChanB")):
-        assert np.array_equal(last[..., channel], preview(REAL / "thorimage" / f"{name}_Preview.tif"))
-    raw = np.fromfile(REAL / "thorimage" / "Image_0001_0001.raw", "<u2").reshape(5, 2, 256, 256)
+    for channel, preview in enumerate(vendors_previews):
+        assert np.array_equal(last[..., channel], preview)
+    raw = np.fromfile(path, "<u2").reshape(5, 2, 256, 256)
     assert np.array_equal(whole, raw.transpose(0, 2, 3, 1))
 
 
-def preview(path: Path) -> np.ndarray[Any, Any]:
-    """The pixels of an uncompressed 16-bit TIFF with one picture of 256 x 256 in strips that follow one another."""
-    content = path.read_bytes()
-    assert content[:4] == b"II*\0"
-    entry = int.from_bytes(content[4:8], "little")
-    tags = {}
-    for index in range(int.from_bytes(content[entry : entry + 2], "little")):
-        tag = content[entry + 2 + 12 * index :][:12]
-        tags[int.from_bytes(tag[:2], "little")] = (
-            int.from_bytes(tag[4:8], "little"),
-            int.from_bytes(tag[8:12], "little"),
-        )
-    assert tags[259][1] == 1  # not compressed
-    strips, offset = tags[273]
-    if strips > 1:
-        offset = int.from_bytes(content[offset : offset + 4], "little")
-    return np.frombuffer(content, "<u2", 256 * 256, offset).reshape(256, 256)
-
-
-@needs_real_files
-def test_the_norpix_recording_has_its_pixels_and_its_timestamps(tmp_path: Path) -> None:
-    path = real("norpix/sample_norpix6.seq", NORPIX, tmp_path)
+def test_the_norpix_recording_has_its_pixels_and_its_timestamps(real_recording: RealRecording) -> None:
+    path = real_recording("norpix")
     content = path.read_bytes()
     with open_recording(path) as recording:
         series, times = recording.get_series(), recording.get_native_timestamps()
@@ -96,10 +50,9 @@ def test_the_norpix_recording_has_its_pixels_and_its_timestamps(tmp_path: Path) 
     assert (np.diff(times) > 0).all()
 
 
-@needs_real_files
 @pytest.mark.parametrize("by", [-1, 1, -8192])
-def test_the_norpix_recording_with_another_size_is_refused(tmp_path: Path, by: int) -> None:
-    path = real("norpix/sample_norpix6.seq", {**NORPIX, "samples": 6}, tmp_path)
+def test_the_norpix_recording_with_another_size_is_refused(real_recording: RealRecording, by: int) -> None:
+    path = real_recording("norpix", samples=6)
     os.truncate(path, 57344 + by)
     with pytest.raises(InputRefused) as caught:
         open_recording(path)
@@ -107,12 +60,11 @@ def test_the_norpix_recording_with_another_size_is_refused(tmp_path: Path, by: i
     assert "57344 bytes: 8192 around 6 samples" in caught.value.expected
 
 
-@needs_real_files
-def test_the_photron_recording_reads_as_a_flat_file(tmp_path: Path) -> None:
-    layout = {"dtype": "<u2", "axes": "tyx", "rows": 80, "columns": 1024, "sampling_frequency_hz": 50_000}
-    with open_recording(real("photron/beam.mraw", layout, tmp_path)) as recording:
+def test_the_photron_recording_reads_as_a_flat_file(real_recording: RealRecording) -> None:
+    path = real_recording("photron")
+    with open_recording(path) as recording:
         series = recording.get_series()
-    assert np.array_equal(series[..., 0], np.fromfile(REAL / "photron" / "beam.mraw", "<u2").reshape(4, 80, 1024))
+    assert np.array_equal(series[..., 0], np.fromfile(path, "<u2").reshape(4, 80, 1024))
 
 
 def test_a_file_of_no_known_format_is_refused_with_the_way_out(tmp_path: Path) -> None:
