@@ -62,6 +62,11 @@ def run(words: Sequence[str]) -> int:
     except KeyboardInterrupt as fault:
         message = str(fault) or "interrupted"
         return _fail(INTERRUPTED, {"code": "interrupted", "message": message}, message, as_json=as_json)
+    except Exception as fault:
+        # A fault of ours: its traceback goes to standard error, and who reads standard output still gets an object.
+        if as_json:
+            print(json.dumps({"error": {"code": "internal", "message": repr(fault)}}))
+        raise
     try:
         print(json.dumps(answer.data) if as_json else answer.text, flush=True)
     except BrokenPipeError:  # `zarrmill inspect ... | head -1`

@@ -8,14 +8,21 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
 
-from flows import cli
+from flows import cli, commands
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Interrupted = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command line is called in this process, which keeps its own signal handlers."""
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
 
 
 def test_inspect_says_what_is_known(zarrmill: Run, recording: Path) -> None:
@@ -77,7 +84,7 @@ def test_convert_tells_machines_one_object(zarrmill: Run, recording: Path, tmp_p
 
 @pytest.mark.parametrize("verb", ["inspect", "convert", "verify"])
 def test_a_refusal_is_one_clear_message_and_exit_code_1(zarrmill: Run, tmp_path: Path, verb: str) -> None:
-    words = [verb, tmp_path / "nowhere", *([tmp_path / "m.zarr"] if verb == "convert" else [])]
+    words: list[str | Path] = [verb, tmp_path / "nowhere", *([tmp_path / "m.zarr"] if verb == "convert" else [])]
     told = zarrmill(*words)
     assert told.returncode == 1
     assert told.stdout == ""
@@ -91,6 +98,7 @@ def test_a_refusal_is_one_clear_message_and_exit_code_1(zarrmill: Run, tmp_path:
     assert json.loads(told.stdout)["error"]["code"] == "source-missing"
 
 
+@pytest.mark.usefixtures("here")
 @pytest.mark.parametrize(
     "words",
     [
@@ -105,17 +113,25 @@ def test_a_refusal_is_one_clear_message_and_exit_code_1(zarrmill: Run, tmp_path:
         ["verify", "a", "--sourc"],
     ],
 )
-def test_a_command_line_that_is_not_understood_is_exit_code_2(zarrmill: Run, words: list[str]) -> None:
-    told = zarrmill(*words)
+def test_a_command_line_that_is_not_understood_is_exit_code_2(
+    capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    assert cli.run(words) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("zarrmill: ")
+
+    assert cli.run([*words, "--json"]) == 2
+    told = capsys.readouterr()
+    assert told.err == ""
+    assert json.loads(told.out)["error"]["code"] == "usage"
+
+
+def test_a_usage_error_ends_the_process_so(zarrmill: Run) -> None:
+    told = zarrmill("transmogrify")
     assert told.returncode == 2
     assert told.stdout == ""
-    assert told.stderr.startswith("zarrmill: ")
     assert "Traceback" not in told.stderr
-
-    told = zarrmill(*words, "--json")
-    assert told.returncode == 2
-    assert told.stderr == ""
-    assert json.loads(told.stdout)["error"]["code"] == "usage"
 
 
 @pytest.mark.parametrize(
@@ -133,6 +149,19 @@ def test_every_example_in_the_help_is_understood(capsys: pytest.CaptureFixture[s
         cli.build_parser().parse_args(command.split())
 
 
+@pytest.mark.usefixtures("here")
+def test_a_fault_of_ours_is_an_object_and_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(**_: object) -> NoReturn:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(commands, "inspect", broken)
+    with pytest.raises(ZeroDivisionError):
+        cli.run(["inspect", "movie.raw", "--json"])
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "internal"
+
+
 def test_the_version_is_told(zarrmill: Run) -> None:
     assert re.fullmatch(r"zarrmill \d+\.\d+\.\d+\S*\n", zarrmill("--version").stdout)
 
@@ -140,7 +169,7 @@ def test_the_version_is_told(zarrmill: Run) -> None:
 def test_a_reader_that_leaves_early_is_no_error(environment: dict[str, str], recording: Path) -> None:
     read, write = os.pipe()
     os.close(read)
-    command = [Path(sys.executable).parent / "zarrmill", "inspect", recording]
+    command: list[str | Path] = [Path(sys.executable).parent / "zarrmill", "inspect", recording]
     told = subprocess.run(command, env=environment, stdout=write, stderr=subprocess.PIPE, check=False)
     os.close(write)
     assert told.returncode == 0
@@ -207,7 +236,7 @@ def test_progress_is_shown_on_a_terminal_only(
         zarrmill(*words)
         words = ["verify", target]
     ours, theirs = pty.openpty()
-    command = [Path(sys.executable).parent / "zarrmill", *words]
+    command: list[str | Path] = [Path(sys.executable).parent / "zarrmill", *words]
     done = subprocess.run(
         command, env=environment | {"TERM": "xterm"}, stderr=theirs, capture_output=False, check=False
     )
