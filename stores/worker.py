@@ -11,6 +11,7 @@ from extractors.source import check_unchanged
 from stores.codec import Codec
 from stores.disk import storage_faults
 from stores.journal import Receipt
+from stores.memory import keep_freed_blocks
 from stores.shard import WindowReader, write_shard
 from stores.staging import Staging
 from stores.summary import Digest, Summary
@@ -35,6 +36,7 @@ class Worker:
 
     def __init__(self, target: Path, notify: Callable[[str], None]) -> None:
         self._notify = notify
+        keep_freed_blocks()
         self._staging = Staging(target)
         self._job = self._staging.require_job()
         self._session = self._staging.session()
