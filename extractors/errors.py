@@ -55,7 +55,9 @@ class ZarrmillError(Exception):
         What the user can do about it.
     """
 
-    def __init__(self, code: Code, *, path: str | os.PathLike[str] | None, expected: str, found: str, todo: str) -> None:
+    def __init__(
+        self, code: Code, *, path: str | os.PathLike[str] | None, expected: str, found: str, todo: str
+    ) -> None:
         self.code = code
         self.path = None if path is None else os.fspath(path)
         self.expected = expected
