@@ -41,7 +41,9 @@ class ConvertOptions(BaseModel):
         default=8 * MIB, ge=1, le=1024 * MIB, description="Uncompressed size of a chunk, at most, where a row fits."
     )
     shard_bytes: int = Field(
-        default=128 * MIB, ge=1, description="Uncompressed size of a shard, about; a shard holds whole samples."
+        default=128 * MIB,
+        ge=1,
+        description="Uncompressed size of a shard, about, or half of it in recordings of few; it holds whole samples.",
     )
     workers: int = Field(
         default_factory=usable_cores, ge=1, le=256, description="Threads that read, encode, write and verify."

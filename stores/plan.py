@@ -14,6 +14,7 @@ from stores.options import ConvertOptions
 
 # The order of NGFF 0.5: time, channel, then space.
 NGFF_ORDER = "tczyx"
+_FEW_SHARDS = 16
 
 
 class Chunk(NamedTuple):
@@ -117,7 +118,8 @@ def plan_store(extractor: ImagingExtractor, options: ConvertOptions) -> Plan:
 
     A chunk is filled from the fastest axis on, x, y, z, c, t, up to `options.chunk_bytes`: whole rows first, whole
     frames next, then whole samples. A shard holds every chunk of its samples, and so many samples that it comes near
-    `options.shard_bytes`; never less than one chunk's.
+    `options.shard_bytes`; never less than one chunk's. Recordings of few shards get shards of half that size: threads
+    take one each, and should end at about the same time.
     """
     canonical = dict(zip(extractor.axes, extractor.shape, strict=True))
     channels_named = extractor.info.channel_names is not None
@@ -132,7 +134,10 @@ def plan_store(extractor: ImagingExtractor, options: ConvertOptions) -> Plan:
         chunk.insert(0, min(size, max(1, room)))
         room //= chunk[0]
     sample_bytes = math.prod(shape[1:]) * dtype.itemsize
-    chunks_in_time = max(1, options.shard_bytes // (sample_bytes * chunk[0]))
+    shard_bytes = options.shard_bytes
+    if shape[0] * sample_bytes < _FEW_SHARDS * shard_bytes:
+        shard_bytes //= 2
+    chunks_in_time = max(1, shard_bytes // (sample_bytes * chunk[0]))
     chunks_in_time = min(chunks_in_time, math.ceil(shape[0] / chunk[0]))
     shard = [chunk[0] * chunks_in_time]
     shard += [math.ceil(size / part) * part for size, part in zip(shape[1:], chunk[1:], strict=True)]

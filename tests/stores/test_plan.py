@@ -77,5 +77,12 @@ def test_windows_stay_near_the_size_asked_for_however_long_the_recording(samples
     made = plan("tyxc", (samples, rows, columns, 1))
     assert made.window_bytes(0) <= max(128 * MIB, made.sample_bytes)
     if made.window_count > 1:
+        assert made.window_bytes(0) > 32 * MIB
+    if made.total_bytes >= 2048 * MIB:
         assert made.window_bytes(0) > 64 * MIB
     assert [axis for axis in NGFF_ORDER if axis in made.axes] == list(made.axes)
+
+
+def test_a_recording_of_few_shards_gets_smaller_ones_for_threads_to_end_together() -> None:
+    assert plan("tyxc", (4095, 512, 512, 1)).samples_per_window == 128
+    assert plan("tyxc", (4096, 512, 512, 1)).samples_per_window == 256

@@ -118,7 +118,7 @@ def same(one: NDArray[Any], other: NDArray[Any]) -> bool:
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
     """Give a store of four shards of three chunks of two samples."""
-    return publish(tmp_path / "rec.zarr", recording(sizes={"c": 1}), chunk_bytes=200, shard_bytes=600)
+    return publish(tmp_path / "rec.zarr", recording(sizes={"c": 1}), chunk_bytes=200, shard_bytes=1200)
 
 
 @pytest.fixture(params=CASES)
