@@ -24,6 +24,8 @@ from stores.summary import Digest, Summary
 
 # Pixels are read, digested and counted in pieces that are still in the cache, and large enough for Python not to count.
 _PIECE_BYTES = 1024 * 1024
+# Three threads hold one each; a shard of the usual size, not a volume of gigabytes.
+_MOST_WINDOW_BYTES = 128 * 1024 * 1024
 _CHECKSUM_BYTES = 4
 _ABSENT = np.uint64(2**64 - 1)
 
@@ -31,8 +33,8 @@ _ABSENT = np.uint64(2**64 - 1)
 class WindowReader:
     """Gives the pixels of windows in the order and form in which they are stored.
 
-    Holds one chunk in memory, or one window where samples do not lie one after another on disk. Not for sharing
-    between threads.
+    Holds one chunk in memory; where samples do not lie one after another on disk, one window, if it is not too large.
+    Not for sharing between threads.
 
     Parameters
     ----------
@@ -48,9 +50,10 @@ class WindowReader:
         self._dtype = np.dtype(plan.dtype)
         self._chunk = np.zeros(plan.chunk_shape, self._dtype)
         self._window: NDArray[Any] | None = None
-        if not extractor.time_is_slowest:
-            samples = min(plan.samples_per_window, plan.shape[0])
-            self._window = np.empty((samples, *plan.shape[1:]), self._dtype)
+        if not extractor.time_is_slowest and plan.window_bytes(0) <= _MOST_WINDOW_BYTES:
+            # Through such a file one goes once for a window, instead of once for each of its chunks.
+            start, end = plan.window_samples(0)
+            self._window = np.empty((end - start, *plan.shape[1:]), self._dtype)
 
     def chunks(self, window: int, digest: Digest) -> Iterator[tuple[Chunk, NDArray[Any]]]:
         """Yield each chunk and its pixels, in the full shape of a chunk and valid until the next one is asked for.

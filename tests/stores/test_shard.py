@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from extractors.binary import BinaryImagingExtractor
 from extractors.recording import open_recording
 from stores.codec import Codec
 from stores.options import CodecName, ConvertOptions
@@ -152,3 +153,22 @@ def test_a_damaged_shard_is_found(make_recording: MakeRecording, tmp_path: Path,
         shard.write_bytes(data)
     with pytest.raises(StoreDamaged, match=str(shard)):
         read_window(shard, plan, Codec("blosc-lz4", 2), 1, Digest())
+
+
+@pytest.mark.parametrize("most", [0, 10**6])
+def test_where_samples_are_scattered_a_window_is_held_only_if_it_is_small(
+    make_recording: MakeRecording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr("stores.shard._MOST_WINDOW_BYTES", most)
+    reads: list[int] = []
+    read = BinaryImagingExtractor.read
+
+    def watched(self: BinaryImagingExtractor, selection: tuple[slice, ...], out: NDArray[Any]) -> None:
+        reads.append(out.nbytes)
+        read(self, selection, out)
+
+    monkeypatch.setattr(BinaryImagingExtractor, "read", watched)
+    source, pixels = make_recording(axes="yxt", sizes=(6, 8, 20))
+    plan, _ = write_array(tmp_path / "a", source, ConvertOptions(chunk_bytes=200, shard_bytes=1200))
+    assert max(reads) == (plan.window_bytes(0) if most else math.prod(plan.chunk_shape) * 2)
+    assert np.array_equal(zarr.open_array(tmp_path / "a", mode="r")[:], in_store_order(pixels, "yxt", plan))
