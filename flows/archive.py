@@ -48,20 +48,24 @@ def _sweep_here(settings: "IngestSettings", *, quiet: bool) -> "SweepReport":
     import asyncio
     import signal
 
+    from extractors.errors import TargetRefused
     from stores.convert import convert
     from stores.landing import scan_landing
-    from stores.sweep import only_sweep, store_all
+    from stores.sweep import only_sweep, skipped, store_all
 
     async def store(recording: Path, target: Path) -> None:
         # In this thread, one at a time: Ctrl-C ends it between two windows, and each uses every core by itself.
         with progress_bar(recording.name, quiet=quiet) as progress:
             convert(recording, target, settings.options, progress=progress)
 
-    with only_sweep(settings.archive):
-        scan = scan_landing(settings.landing, settings.archive, settings.completeness)
-        # Unless it finds a handler that it does not know, asyncio keeps Ctrl-C from the code that it runs.
-        signal.signal(signal.SIGINT, _interrupt)
-        return asyncio.run(store_all(scan, settings.archive, store, at_a_time=1))
+    # Unless it finds a handler that it does not know, asyncio keeps Ctrl-C from the code that it runs.
+    signal.signal(signal.SIGINT, _interrupt)
+    try:
+        with only_sweep(settings.archive):
+            scan = scan_landing(settings.landing, settings.archive, settings.completeness)
+            return asyncio.run(store_all(scan, settings.archive, store, at_a_time=1))
+    except TargetRefused as fault:
+        return skipped(fault)
 
 
 def _interrupt(*_: object) -> None:

@@ -10,11 +10,11 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from extractors.errors import Code, TargetRefused
+from extractors.errors import TargetRefused
 from flows.convert import convert
 from flows.settings import IngestSettings
 from flows.tasks import look_at_landing
-from stores.sweep import SweepReport, only_sweep, store_all
+from stores.sweep import SweepReport, only_sweep, skipped, store_all
 
 
 def run_name() -> str:
@@ -49,11 +49,9 @@ async def ingest(settings: IngestSettings) -> SweepReport | State[Any]:
 
             report = await store_all(scan, settings.archive, store, at_a_time=settings.at_a_time)
     except TargetRefused as fault:
-        if fault.code is not Code.TARGET_BUSY:
-            raise
-        message = f"skipped: another sweep is running ({fault.found})"
-        log.warning(message)
-        return Completed(name="Skipped", message=message, data=SweepReport(skipped=message))
+        report = skipped(fault)
+        log.warning(report.summary)
+        return Completed(name="Skipped", message=report.summary, data=report)
     for problem in (*report.refused, *report.failed):
         log.warning("%s: %s", problem.recording, problem.message)
     for notice in report.notices:

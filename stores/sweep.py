@@ -106,6 +106,13 @@ def only_sweep(archive: Path) -> Iterator[None]:
         yield
 
 
+def skipped(fault: TargetRefused) -> SweepReport:
+    """Report that another sweep holds the archive, if that is the fault; else raise it."""
+    if fault.code is not Code.TARGET_BUSY:
+        raise fault
+    return SweepReport(skipped=f"skipped: another sweep is running, {fault.found}")
+
+
 async def store_all(scan: Scan, archive: Path, convert: Convert, *, at_a_time: int) -> SweepReport:
     """Convert each recording that is ready, and record in the ledger what became of it.
 
