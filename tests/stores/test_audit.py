@@ -113,7 +113,7 @@ def test_repair_never_takes_other_pixels(archive: Path) -> None:
     damaged = shard(store, 0).read_bytes()
     with pytest.raises(InputRefused) as refused:
         repair(store, archive.parent / "r2.raw")
-    assert refused.value.code == Code.SOURCE_DIFFERS
+    assert (refused.value.code, refused.value.path) == (Code.SOURCE_DIFFERS, str(archive.parent / "r2.raw"))
     assert shard(store, 0).read_bytes() == damaged
 
 
