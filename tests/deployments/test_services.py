@@ -48,6 +48,8 @@ class Stack:
 
     def __init__(self, document: Mapping[str, Any], folder: Path, postgres_folder: Path) -> None:
         database, broker, api, worker = free_ports(4)
+        self.database_port = database
+        self._as_postgres: dict[str, Any] = {"cwd": "/"}
         self.api = f"http://127.0.0.1:{api}/api"
         self.landing, self.archive = folder / "landing", folder / "archive"
         self.landing.mkdir()
@@ -131,21 +133,39 @@ class Stack:
         folder, user = self._postgres_folder, said["POSTGRES_USER"]
         password = folder / "password"
         password.write_text(said["POSTGRES_PASSWORD"])
-        as_postgres: dict[str, Any] = {"cwd": "/"}
         if os.getuid() == 0:  # PostgreSQL refuses to run as root
-            as_postgres |= {"user": "postgres", "group": "postgres", "extra_groups": []}
+            self._as_postgres |= {"user": "postgres", "group": "postgres", "extra_groups": []}
             for path in (folder, password):
                 shutil.chown(path, "postgres", "postgres")
-        data = folder / "data"
-        make = [POSTGRES / "initdb", "-D", data, "-U", user, "--pwfile", password, "--auth=scram-sha-256", "--no-sync"]
-        subprocess.run(make, check=True, stdout=subprocess.DEVNULL, **as_postgres)
-        with (self._folder / "postgres.log").open("wb") as log:
-            serve = [POSTGRES / "postgres", "-D", data, "-h", "127.0.0.1", "-p", port, "-k", folder]
-            process = subprocess.Popen(serve, stdout=log, stderr=log, **as_postgres)
-        until(lambda: self._is_healthy("postgres"), lambda: "PostgreSQL did not start")
+        make = [POSTGRES / "initdb", "-D", folder / "data", "-U", user, "--pwfile", password, "--auth=scram-sha-256"]
+        subprocess.run([*make, "--no-sync"], check=True, stdout=subprocess.DEVNULL, **self._as_postgres)
+        process = self.serve_postgres(port)
         create = [POSTGRES / "createdb", "-h", "127.0.0.1", "-p", port, "-U", user, said["POSTGRES_DB"]]
         subprocess.run(create, check=True, env={"PGPASSWORD": said["POSTGRES_PASSWORD"]})
         return process
+
+    def serve_postgres(self, port: str) -> subprocess.Popen[bytes]:
+        """Serve the database that was made; as Docker does, again until it starts."""
+        folder = self._postgres_folder
+        command = [POSTGRES / "postgres", "-D", folder / "data", "-h", "127.0.0.1", "-p", port, "-k", folder]
+        process: subprocess.Popen[bytes] | None = None
+
+        def is_healthy() -> bool:
+            nonlocal process
+            if process is None or process.poll() is not None:
+                with (self._folder / "postgres.log").open("ab") as log:
+                    process = subprocess.Popen(command, stdout=log, stderr=log, **self._as_postgres)
+            return self._is_healthy("postgres")
+
+        until(is_healthy, lambda: self.log("postgres"))
+        assert process is not None
+        return process
+
+    def kill_postgres(self) -> None:
+        """Kill it, and start it again."""
+        self.processes["postgres"].kill()
+        self.processes["postgres"].wait()
+        self.processes["postgres"] = self.serve_postgres(self.database_port)
 
     def _is_healthy(self, name: str) -> bool:
         how, *words = self._document["services"][name]["healthcheck"]["test"]
@@ -187,8 +207,8 @@ class Stack:
         return self.state(run)
 
 
-def until(condition: Callable[[], bool], explain: Callable[[], str]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
+def until(condition: Callable[[], bool], explain: Callable[[], str], *, patience_s: float = PATIENCE_S) -> None:
+    deadline = time.monotonic() + patience_s
     while not condition():
         if time.monotonic() > deadline:
             pytest.fail(explain())
@@ -304,6 +324,32 @@ def test_a_worker_that_is_told_to_end_ends_its_runs_and_the_next_sweep_goes_on(s
     stack.processes["worker"] = stack._start("worker")
     assert stack.outcome(stack.start_run("ingest/ingest"))["type"] == "COMPLETED"
     assert (stack.archive / "five.zarr").exists()
+
+
+def test_a_database_that_is_killed_in_the_midst_of_a_sweep_costs_no_recording(stack: Stack) -> None:
+    names = [f"many{number:02}" for number in range(20)]
+    for number, name in enumerate(names):
+        drop(stack.landing, name, 20 + number)
+    stack.start_run("ingest/ingest")
+    until(lambda: any(stack.archive.glob("many*.zarr")), lambda: stack.log("worker"))
+    stack.kill_postgres()
+    assert len(list(stack.archive.glob("many*.zarr"))) < len(names), "it was not in the midst"
+
+    def all_are_stored() -> bool:
+        if all((stack.archive / f"{name}.zarr").exists() for name in names):
+            return True
+        # Skipped, while the first sweep goes on or its place is not free again.
+        stack.outcome(stack.start_run("ingest/ingest"))
+        return False
+
+    until(all_are_stored, lambda: stack.log("worker"), patience_s=600)
+    until(lambda: not list(stack.archive.glob("*.partial")), lambda: str(list(stack.archive.glob("*.partial"))))
+    for name in names:
+        assert verify_store(stack.archive / f"{name}.zarr", source=stack.landing / f"{name}.raw").findings == ()
+    entries = [json.loads(path.read_text()) for path in stack.archive.glob(".zarrmill/ledger/*.json")]
+    assert sorted(entry["recording"] for entry in entries if "many" in entry["recording"]) == [
+        f"{name}.raw" for name in names
+    ]
 
 
 def test_the_logs_hold_no_password(stack: Stack) -> None:
