@@ -10,6 +10,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from stores.disk import storage_faults, write_whole
+
 
 class Receipt(BaseModel):
     """One window is stored."""
@@ -46,13 +48,20 @@ class Journal:
         self.path = path
 
     def record(self, event: Literal["stored", "verified", "damaged"], session: str, receipt: Receipt) -> None:
-        """Append one line. It starts with a line end of its own, so that a torn line before it cannot spoil it."""
+        """Append one line. It starts with a line end of its own, so that a torn line before it cannot spoil it.
+
+        Raises
+        ------
+        StorageFailed
+            The disk is full or failed.
+        """
         line = Line(event=event, session=session, receipt=receipt).model_dump_json()
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            os.write(descriptor, f"\n{line}\n".encode())
-        finally:
-            os.close(descriptor)
+        with storage_faults(self.path):
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            try:
+                write_whole(descriptor, f"\n{line}\n".encode())
+            finally:
+                os.close(descriptor)
 
     def lines(self) -> list[Line]:
         """Every whole line, oldest first."""

@@ -13,7 +13,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from stores.disk import storage_faults
+from stores.disk import storage_faults, write_whole
 from stores.metadata import PixelStatistics
 from stores.ngff import write_along_time, write_picture
 from stores.picture import picture_shape
@@ -120,8 +120,9 @@ class Overview:
     @staticmethod
     def _write(path: Path, records: NDArray[Any], offset: int) -> None:
         with storage_faults(path):
-            descriptor = os.open(path, os.O_WRONLY)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
             try:
-                os.pwrite(descriptor, records.tobytes(), offset)
+                os.lseek(descriptor, offset, os.SEEK_SET)
+                write_whole(descriptor, records.tobytes())
             finally:
                 os.close(descriptor)

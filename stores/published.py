@@ -43,7 +43,8 @@ def remove_leftover(target: Path) -> None:
     with suppress(TargetRefused), hold(lock, target):
         staging.clear()
         lock.unlink()
-        staging.folder.rmdir()
+        with suppress(OSError):  # another run may be in it already
+            staging.folder.rmdir()
 
 
 def _made_of(metadata: RunMetadata, states: Iterable[FileState | None]) -> bool:

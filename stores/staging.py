@@ -15,7 +15,7 @@ lock             who writes
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -109,8 +109,9 @@ class Staging:
         TargetRefused
             The target exists, its folder does not, or another run holds it.
         """
-        self._refuse_target()
-        self._refuse_foreign_folder()
+        with storage_faults(self.target):
+            self._refuse_target()
+            self._refuse_foreign_folder()
         with hold(self._lock_file, self.target):
             try:
                 self._refuse_target()
@@ -119,7 +120,8 @@ class Staging:
                 if not self._job_file.exists():
                     self.clear()
                     self._lock_file.unlink()
-                    self.folder.rmdir()
+                    with suppress(OSError):  # another run may be in it already
+                        self.folder.rmdir()
 
     def _refuse_target(self) -> None:
         if not self.target.parent.is_dir():
@@ -140,12 +142,19 @@ class Staging:
             )
 
     def _refuse_foreign_folder(self) -> None:
-        if self.folder.exists() and not self._lock_file.exists() and any(self.folder.iterdir()):
+        if not os.path.lexists(self.folder):
+            return
+        found = None
+        if not self.folder.is_dir():
+            found = "something else than a folder"
+        elif not self._lock_file.exists() and any(self.folder.iterdir()):
+            found = "a folder without the file 'lock', so not one of ours"
+        if found is not None:
             raise TargetRefused(
                 Code.STAGING_FOREIGN,
                 path=self.folder,
                 expected="a staging store of an earlier run, or nothing",
-                found="a folder without the file 'lock', so not one of ours",
+                found=found,
                 todo="Move it away; it was not touched.",
             )
 
@@ -159,8 +168,13 @@ class Staging:
                 elif entry != self._lock_file:
                     entry.unlink()
 
+    def has_unreadable_job(self) -> bool:
+        """Whether a job is staged here that cannot be gone on with: damaged, or of another version."""
+        return self._job_file.exists() and self.job() is None
+
     def begin(self, job: Job) -> None:
         """Make `job` the one that is staged here; `store` holds its metadata by now."""
+        sync_tree(self.store)  # a job on the disk must not survive a power failure that its store does not
         self.overview(job.plan).begin()
         replace_file(self._job_file, job.model_dump_json(indent=2).encode())
 
@@ -204,4 +218,4 @@ class Staging:
 
 def staging_folder(target: Path) -> Path:
     """Where the store for `target` is while it is being written."""
-    return target.with_name(f"{target.name}.partial")
+    return target.parent / f"{target.name}.partial"  # not with_name: `/` has none

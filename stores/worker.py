@@ -5,13 +5,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from extractors.errors import Code, StoreDamaged
+from extractors.errors import Code, SourceChanged, StoreDamaged
 from extractors.recording import open_recording
 from extractors.source import check_unchanged
 from stores.codec import Codec
 from stores.disk import storage_faults
 from stores.journal import Receipt
 from stores.memory import keep_freed_blocks
+from stores.metadata import SourceArray
 from stores.shard import WindowReader, write_shard
 from stores.staging import Staging
 from stores.summary import Digest, Summary
@@ -47,6 +48,11 @@ class Worker:
         self._codec = Codec(self._job.options.codec, self.plan.pixel_bytes)
         self._extractor = open_recording(self._job.recording, sampling_frequency_hz=self._job.sampling_frequency_hz)
         self._reader: WindowReader | None = None
+        try:
+            self._refuse_other_description()
+        except BaseException:
+            self._extractor.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -55,6 +61,19 @@ class Worker:
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._extractor.close()
+
+    def _refuse_other_description(self) -> None:
+        """A layout file that is edited during a run would mix two readings of the same bytes in one store."""
+        job, found = self._job, self._extractor
+        if (found.sources, found.info, SourceArray.of(found)) != (job.sources, job.info, job.source_array):
+            check_unchanged(job.sources)
+            raise SourceChanged(
+                Code.SOURCE_CHANGED,
+                path=job.recording,
+                expected="the description of the recording as it was when the run began",
+                found="another one",
+                todo="Run again when nobody edits its layout any more.",
+            )
 
     def write(self, window: int) -> Receipt:
         """Make sure that `window` is stored: one that an earlier run stored is read back, and only redone if damaged.

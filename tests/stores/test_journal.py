@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+from extractors.errors import Code, StorageFailed
 from stores.journal import Journal, Receipt
 
 A = Receipt(window=0, digest="a" * 32, stored_bytes=10)
@@ -47,3 +50,10 @@ def test_verified_counts_only_in_its_session_and_not_for_a_window_written_since(
     assert journal.verified("s2") == {}
     journal.record("stored", "s1", A)
     assert journal.verified("s1") == {}
+
+
+def test_a_full_disk_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "journal.jsonl").symlink_to("/dev/full")
+    with pytest.raises(StorageFailed) as refusal:
+        Journal(tmp_path / "journal.jsonl").record("stored", "run", Receipt(window=0, digest="0", stored_bytes=1))
+    assert refusal.value.code == Code.NO_SPACE
