@@ -7,12 +7,15 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from extractors.errors import InputRefused, StoreDamaged
 from extractors.recording import open_recording
 from extractors.source import check_unchanged
 from stores import ngff
 from stores.codec import Codec
+from stores.description import check_description
 from stores.lanes import work_off
 from stores.metadata import RunMetadata, SourceArray, Versions, content_digest, write_run_metadata
+from stores.node import read_group
 from stores.options import ConvertOptions
 from stores.plan import plan_store
 from stores.space import check_space
@@ -77,11 +80,15 @@ def prepare(
         )
         earlier = staging.job()
         difference = None if earlier is None else earlier.difference(job)
+        if earlier is not None and difference is None:
+            difference = _damage(staging.store, job)
         notices: list[str] = []
         stored = 0
         if earlier is None or difference is not None:
             if difference is not None:
                 notices.append(f"started over: {difference} since the earlier run")
+            elif staging.has_unreadable_job():
+                notices.append("started over: the job.json of the earlier run is damaged, or of another version")
             staging.clear()
             check_space(staging.folder, extractor, plan, Codec(options.codec, plan.pixel_bytes))
             ngff.create_store(staging.store, plan, options, extractor)
@@ -98,6 +105,17 @@ def prepare(
         )
 
 
+def _damage(store: Path, job: Job) -> str | None:
+    """Say what of the description of the pixels a crash of the machine destroyed; None if nothing."""
+    try:
+        read_group(store / "zarr.json")
+        for fault in check_description(store, job.plan, job.options, job.info, is_complete=False):
+            raise fault
+    except (InputRefused, StoreDamaged) as fault:
+        return f"{fault.path} was damaged"
+    return None
+
+
 def publish(target: Path, *, notices: Sequence[str] = ()) -> Report:
     """Make the verified staging store the target, with its run metadata.
 
@@ -107,6 +125,8 @@ def publish(target: Path, *, notices: Sequence[str] = ()) -> Report:
         The recording changed while it was converted.
     StorageFailed
         The disk is full or failed.
+    StoreDamaged
+        What describes the pixels cannot be read back; a second run makes it again.
     """
     staging = Staging(target)
     job = staging.require_job()
@@ -134,6 +154,8 @@ def publish(target: Path, *, notices: Sequence[str] = ()) -> Report:
     )
     overview.write_arrays(staging.store)
     write_run_metadata(staging.store, metadata)
+    for fault in check_description(staging.store, job.plan, job.options, job.info):
+        raise fault
     staging.publish()
     return Report(
         target=target,

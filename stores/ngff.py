@@ -16,6 +16,7 @@ from stores.codec import Codec
 from stores.coordinates import Origin, coordinate_codec, coordinate_plan
 from stores.disk import storage_faults
 from stores.options import ConvertOptions
+from stores.picture import picture_codec, picture_plan
 from stores.plan import Plan
 
 Values: TypeAlias = Callable[[int, int], NDArray[np.float64]]
@@ -130,10 +131,13 @@ def write_along_time(group: zarr.Group, name: str, count: int, values: Values, l
 
 def write_picture(group: zarr.Group, name: str, picture: NDArray[np.float32], long_name: str) -> None:
     """Write a picture; its axes are not those of the pixels, because it may have fewer rows and columns."""
-    plan = Plan(axes="yx", shape=picture.shape, dtype="<f4", chunk_shape=picture.shape, shard_shape=picture.shape)
-    codec = Codec("blosc-zstd", picture.itemsize)
     array = _create_array(
-        group, name, plan, codec, attributes={"long_name": long_name}, dimensions=("picture_y", "picture_x")
+        group,
+        name,
+        picture_plan(picture.shape),
+        picture_codec(),
+        attributes={"long_name": long_name},
+        dimensions=("picture_y", "picture_x"),
     )
     array[:] = picture
 

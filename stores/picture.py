@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stores.codec import Codec
 from stores.plan import Plan
 from stores.sums import add_up
 
@@ -56,3 +57,13 @@ def picture_shape(plan: Plan) -> tuple[int, int]:
     rows, columns = plan.shape[-2:]
     step = math.ceil(max(rows, columns) / SIDE)
     return math.ceil(rows / step), math.ceil(columns / step)
+
+
+def picture_plan(shape: tuple[int, ...]) -> Plan:
+    """Plan the array of a picture."""
+    return Plan(axes="yx", shape=shape, dtype="<f4", chunk_shape=shape, shard_shape=shape)
+
+
+def picture_codec() -> Codec:
+    """Give the codec of the picture."""
+    return Codec("blosc-zstd", 4)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from extractors.errors import Code, StoreDamaged
 from extractors.recording import open_recording
 from stores.codec import Codec
+from stores.description import check_description
 from stores.lanes import work_off
 from stores.metadata import RunMetadata, SourceArray, read_run_metadata
 from stores.options import usable_cores
@@ -49,7 +50,7 @@ class Verification(BaseModel):
 def verify_store(
     target: Path, *, source: Path | None = None, workers: int | None = None, progress: Progress | None = None
 ) -> Verification:
-    """Read every pixel of a published store back, and compare it with the recorded digests.
+    """Read a published store back: every pixel against the recorded digests, every array beside them for damage.
 
     Parameters
     ----------
@@ -72,7 +73,9 @@ def verify_store(
     metadata = read_run_metadata(target)
     plan = metadata.plan
     threads = min(workers or usable_cores(), plan.window_count)
-    findings: dict[int, list[Finding]] = {-1: _compare_description(metadata, source)}
+    differing = _compare_source(metadata, source)
+    faults = check_description(target, plan, metadata.options, metadata.info)
+    findings: dict[int, list[Finding]] = {-1: [*differing, *map(_finding, faults)]}
     bytes_done = 0
 
     @contextmanager
@@ -90,7 +93,7 @@ def verify_store(
         if progress is not None:
             progress(bytes_done, plan.total_bytes)
 
-    if not findings[-1]:
+    if not differing:
         work_off(range(plan.window_count), lane, threads, done)
     return Verification(
         target=target,
@@ -100,7 +103,7 @@ def verify_store(
     )
 
 
-def _compare_description(metadata: RunMetadata, source: Path | None) -> list[Finding]:
+def _compare_source(metadata: RunMetadata, source: Path | None) -> list[Finding]:
     """Where the source has other axes, sizes or numbers, there are no windows to compare."""
     if source is None:
         return []
@@ -109,6 +112,10 @@ def _compare_description(metadata: RunMetadata, source: Path | None) -> list[Fin
     if found == metadata.source_array:
         return []
     return [Finding(code=Code.SOURCE_DIFFERS, path=str(source), expected=str(metadata.source_array), found=str(found))]
+
+
+def _finding(fault: StoreDamaged) -> Finding:
+    return Finding(code=fault.code, path=str(fault.path), expected=fault.expected, found=fault.found)
 
 
 @contextmanager
@@ -125,7 +132,7 @@ def _window_checker(
         try:
             read_window(shard, plan, codec, window, digest)
         except StoreDamaged as fault:
-            return [Finding(code=fault.code, path=str(shard), expected=fault.expected, found=fault.found)]
+            return [_finding(fault)]
         return _compare_digest(Code.STORE_DAMAGED, shard, window, metadata, digest)
 
     if source is None:

@@ -433,3 +433,90 @@ def test_a_conversion_leaves_the_page_cache_as_it_found_it(make_recording: MakeR
         shutil.rmtree(target)
         convert(source, target, options)
         assert all(extractor.is_in_memory(sample, sample + 1) for sample in range(512))
+
+
+@pytest.mark.parametrize("target", ["/", "x" * 250, "x" * 300])
+def test_a_name_that_cannot_be_a_target_is_one_clear_error(
+    make_recording: MakeRecording, tmp_path: Path, target: str
+) -> None:
+    source, _ = make_recording()
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises((TargetRefused, StorageFailed)):
+        convert(source, tmp_path / target, OPTIONS)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_file_where_the_staging_store_would_be_is_refused_and_still_stands(
+    make_recording: MakeRecording, target: Path
+) -> None:
+    source, _ = make_recording()
+    recording = source.rename(target.with_name(f"{target.name}.partial"))
+    before = recording.read_bytes()
+    with pytest.raises(TargetRefused) as refusal:
+        convert(recording, target, OPTIONS)
+    assert refusal.value.code == Code.STAGING_FOREIGN
+    assert recording.read_bytes() == before
+
+
+def test_a_job_that_cannot_be_read_starts_over_and_it_is_said(make_recording: MakeRecording, target: Path) -> None:
+    source, _ = make_recording()
+    with pytest.raises(KeyboardInterrupt):
+        convert(source, target, OPTIONS, progress=interrupt_after(4))
+    (Staging(target).folder / "job.json").write_text('{"by": "another version"}')
+    assert convert(source, target, OPTIONS).notices[0].startswith("started over: ")
+
+
+@pytest.mark.parametrize("name", ["statistics.bin", "pictures.bin"])
+def test_lost_statistics_are_counted_again(make_recording: MakeRecording, target: Path, name: str) -> None:
+    source, pixels = make_recording()
+    with pytest.raises(KeyboardInterrupt):
+        convert(source, target, OPTIONS, progress=interrupt_after(4))
+    (Staging(target).folder / name).unlink()
+    assert convert(source, target, OPTIONS).metadata.pixels.mean == pytest.approx(pixels.mean(), rel=1e-12)
+
+
+def test_a_description_is_on_the_disk_before_the_job_that_relies_on_it(
+    make_recording: MakeRecording, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, _ = make_recording()
+    events: list[str] = []
+    sync_tree, replace_file = disk.sync_tree, disk.replace_file
+    monkeypatch.setattr("stores.staging.sync_tree", lambda path: (events.append(path.name), sync_tree(path)))
+    monkeypatch.setattr(
+        "stores.staging.replace_file", lambda path, data: (events.append(path.name), replace_file(path, data))
+    )
+    convert(source, target, OPTIONS)
+    assert events[:2] == ["store", "job.json"]
+
+
+def test_a_layout_that_is_edited_during_the_run_is_refused(
+    make_recording: MakeRecording, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, _ = make_recording()
+    layout = source.with_name("rec.raw.layout.json")
+    store_all = module._store_all
+
+    def edit_first(*arguments: Any) -> Any:
+        layout.write_text(layout.read_text().replace("{", '{"inverted": true, ', 1))
+        return store_all(*arguments)
+
+    monkeypatch.setattr(module, "_store_all", edit_first)
+    with pytest.raises(SourceChanged):
+        convert(source, target, OPTIONS)
+    assert not target.exists()
+
+
+def test_another_run_may_enter_the_folder_that_an_ending_one_leaves(
+    make_recording: MakeRecording, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, _ = make_recording()
+    clear = Staging.clear
+
+    def clear_and_be_overtaken(staging: Staging) -> None:
+        clear(staging)
+        if target.exists():
+            (staging.folder / "of another run").touch()
+
+    monkeypatch.setattr(Staging, "clear", clear_and_be_overtaken)
+    convert(source, target, OPTIONS)
+    assert verify_store(target).findings == ()
