@@ -7,6 +7,7 @@ from benchmarks.case import Case
 from benchmarks.job import Job, Run
 from extractors.layout import Layout
 from stores.options import ConvertOptions
+from stores.plan import FEW_SHARDS
 
 
 def engine(job: Job) -> Run:
@@ -83,4 +84,6 @@ def describe(case: Case, movie: Path) -> Path:
 def _options(job: Job) -> ConvertOptions:
     chunk_bytes = job.case.chunk_bytes
     shard_bytes = job.case.shard_shape[0] * job.case.sample_bytes
+    if job.case.total_bytes < FEW_SHARDS * 2 * shard_bytes:
+        shard_bytes *= 2  # so that it stores the same shards as the others, and not smaller ones
     return ConvertOptions(chunk_bytes=chunk_bytes, shard_bytes=shard_bytes, workers=job.workers)

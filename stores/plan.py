@@ -14,7 +14,8 @@ from stores.options import ConvertOptions
 
 # The order of NGFF 0.5: time, channel, then space.
 NGFF_ORDER = "tczyx"
-_FEW_SHARDS = 16
+FEW_SHARDS = 16
+"""A recording of fewer shards gets shards of half the size."""
 
 
 class Chunk(NamedTuple):
@@ -135,7 +136,7 @@ def plan_store(extractor: ImagingExtractor, options: ConvertOptions) -> Plan:
         room //= chunk[0]
     sample_bytes = math.prod(shape[1:]) * dtype.itemsize
     shard_bytes = options.shard_bytes
-    if shape[0] * sample_bytes < _FEW_SHARDS * shard_bytes:
+    if shape[0] * sample_bytes < FEW_SHARDS * shard_bytes:
         shard_bytes //= 2
     chunks_in_time = max(1, shard_bytes // (sample_bytes * chunk[0]))
     chunks_in_time = min(chunks_in_time, math.ceil(shape[0] / chunk[0]))
