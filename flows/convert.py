@@ -1,17 +1,20 @@
 """The flow `convert`: one recording in, one verified store out."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from prefect import flow, get_run_logger
-from prefect.context import SyncClientContext
+from prefect.context import SyncClientContext, TagsContext
 from prefect.futures import PrefectFuture, as_completed
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.artifacts import show_report, showing_progress, tag_run
 from flows.batches import plan_batches
+from flows.events import tell_stored, telling_refusal
 from flows.tasks import prepare_store, publish_store, store_windows
 from flows.watch import watching
 from stores.convert import Prepared, Report
@@ -42,12 +45,22 @@ async def convert(
         sampling_frequency_hz: Used in place of the recording's own; needed where it has none.
     """
     log = get_run_logger()
+    started = time.monotonic()
+    await tag_run(recording)
     # One thread more than workers: one of them waits for the disk most of the time.
     lanes = options.workers + 1
     runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=lanes)
     # In the end, however it comes: tasks are told to stop, the runner waits for them, and only then the lock is freed.
     # One client for all tasks: without it each makes two of its own, and reads the certificates of the world for both.
-    with Staging(target).locked(), SyncClientContext.get_or_create(), runner, watching():
+    # Without tags of their own: for each, every task would ask the server whether it is a limit.
+    with (
+        telling_refusal(recording),
+        Staging(target).locked(),
+        SyncClientContext.get_or_create(),
+        TagsContext(current_tags=set()),
+        runner,
+        watching() as watch,
+    ):
         prepared: Prepared = await _outcome(
             runner.submit(
                 prepare_store,
@@ -65,13 +78,16 @@ async def convert(
             runner.submit(store_windows, {"target": target, "first": batch.first, "end": batch.end})
             for batch in plan_batches(prepared.window_count, prepared.window_bytes, lanes)
         ]
-        notices = await asyncio.to_thread(_gather, batches)
+        async with showing_progress(watch, prepared.total_bytes):
+            notices = await asyncio.to_thread(_gather, batches)
         for notice in notices:
             log.warning(notice)
         report: Report = await _outcome(
             runner.submit(publish_store, {"target": target, "notices": [*prepared.notices, *notices]})
         )
     log.info("%s: %d windows stored, and read back equal", report.target, prepared.window_count)
+    tell_stored(recording, report)
+    await show_report(recording, report, time.monotonic() - started)
     return report
 
 

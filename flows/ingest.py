@@ -4,17 +4,20 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from prefect import State, flow, get_run_logger
+from prefect import State, flow, get_run_logger, tags
 from prefect.context import SyncClientContext
 from prefect.runtime import flow_run
 from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from extractors.errors import TargetRefused
+from flows.artifacts import show_sweep
 from flows.convert import convert
+from flows.events import tell_refused
+from flows.naming import handle
 from flows.settings import IngestSettings
 from flows.tasks import look_at_landing
-from stores.sweep import SweepReport, only_sweep, skipped, store_all
+from stores.sweep import Problem, SweepReport, only_sweep, skipped, store_all
 
 
 def run_name() -> str:
@@ -44,14 +47,21 @@ async def ingest(settings: IngestSettings) -> SweepReport | State[Any]:
         with only_sweep(settings.archive), SyncClientContext.get_or_create():
             scan = await asyncio.to_thread(look_at_landing.submit(settings).result)
 
+            for entry in scan.refused:
+                problem = Problem.of(entry)
+                tell_refused(Path(entry.landing, entry.recording), problem.code, problem.message)
+
             async def store(recording: Path, target: Path) -> object:
-                return await convert(recording, target, settings.options)
+                name = str(recording.relative_to(settings.landing.absolute()))
+                with tags(handle(recording)):
+                    return await convert.with_options(flow_run_name=lambda: name)(recording, target, settings.options)
 
             report = await store_all(scan, settings.archive, store, at_a_time=settings.at_a_time)
     except TargetRefused as fault:
         report = skipped(fault)
         log.warning(report.summary)
         return Completed(name="Skipped", message=report.summary, data=report)
+    await show_sweep(settings.landing, report)
     for problem in (*report.refused, *report.failed):
         log.warning("%s: %s", problem.recording, problem.message)
     for notice in report.notices:

@@ -37,6 +37,11 @@ class Watch:
         self._guard = threading.Lock()
         self._done = 0
 
+    @property
+    def done_bytes(self) -> int:
+        """Bytes of the windows that were counted."""
+        return self._done
+
     def stop(self) -> None:
         """Let every task end after the window it is at."""
         self._stop.set()

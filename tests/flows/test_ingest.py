@@ -63,7 +63,10 @@ def test_each_recording_has_a_run_of_its_own_below_the_sweep(
     assert run["name"] == "sweep of landing"
     assert run["state"]["message"] == "2 stored, 1 refused, 0 failed, 0 waiting, 0 stored before"
     below = ask(prefect_api, "flow_runs", flow_runs={"parent_flow_run_id": {"any_": [run["id"]]}})
-    assert [(child["name"], child["state_type"]) for child in below] == [("movie.raw", "COMPLETED")] * 2
+    assert sorted((child["name"], child["state_type"]) for child in below) == [
+        ("one/movie.raw", "COMPLETED"),
+        ("two/movie.raw", "COMPLETED"),
+    ]
 
 
 def test_a_sweep_with_nothing_new_is_one_task_run(
