@@ -5,7 +5,6 @@ What takes time to import is imported by the command that needs it: `zarrmill in
 
 import argparse
 import json
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from extractors.errors import ZarrmillError
-from flows import archive, commands
+from flows import archive, commands, streams
 from flows.every import parse_every
 
 DONE, REFUSED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -44,6 +43,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main() -> NoReturn:
     """Run the command that the process was started with, and exit with its code."""
+    streams.secure_streams()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -65,18 +65,15 @@ def run(words: Sequence[str]) -> int:
     except Exception as fault:
         # A fault of ours: its traceback goes to standard error, and who reads standard output still gets an object.
         if as_json:
-            print(json.dumps({"error": {"code": "internal", "message": repr(fault)}}))
+            streams.answer(json.dumps({"error": {"code": "internal", "message": repr(fault)}}))
         raise
-    try:
-        print(json.dumps(answer.data) if as_json else answer.text, flush=True)
-    except BrokenPipeError:  # `zarrmill inspect ... | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return DONE if answer.good else REFUSED
+    written = streams.answer(json.dumps(answer.data) if as_json else answer.text)
+    return DONE if answer.good and written else REFUSED
 
 
 def _fail(exit_code: int, fault: dict[str, Any], message: str, *, as_json: bool) -> int:
     if as_json:
-        print(json.dumps({"error": fault}))
+        streams.answer(json.dumps({"error": fault}))
     else:
         print(f"zarrmill: {message}", file=sys.stderr)
     return exit_code
