@@ -1,9 +1,13 @@
 """A small made recording, to try the whole way on."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
+
+from extractors.errors import Code, TargetRefused
+from stores.disk import replace_file, storage_faults
 
 SAMPLES, ROWS, COLUMNS = 256, 128, 128
 SAMPLING_FREQUENCY_HZ = 30.0
@@ -13,11 +17,31 @@ def make_recording(folder: Path) -> Path:
     """Put `movie.raw` and its layout file into `folder`, unless they are there; gives the first.
 
     What a two-photon microscope could have recorded: round cells that light up now and then, and shot noise.
+
+    Raises
+    ------
+    TargetRefused
+        There is another `movie.raw`.
+    StorageFailed
+        The folder cannot be made or written.
     """
+    with storage_faults(folder):
+        return _make_recording(folder)
+
+
+def _make_recording(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     layout = folder / "movie.layout.json"
     if not layout.exists():
-        (folder / "movie.raw").write_bytes(_movie().tobytes())
+        if os.path.lexists(folder / "movie.raw"):
+            raise TargetRefused(
+                Code.TARGET_EXISTS,
+                path=folder / "movie.raw",
+                expected="nothing there yet, or the recording of an earlier example",
+                found="another file, without the example's movie.layout.json",
+                todo="Name another folder, or move this file away; it was not touched.",
+            )
+        replace_file(folder / "movie.raw", _movie().tobytes())
         description = {
             "version": 1,
             "dtype": "<u2",
@@ -29,7 +53,7 @@ def make_recording(folder: Path) -> Path:
             "files": ["movie.raw"],
         }
         # Last: where it is, the movie is whole.
-        layout.write_text(json.dumps(description, indent=2) + "\n")
+        replace_file(layout, f"{json.dumps(description, indent=2)}\n".encode())
     return folder / "movie.raw"
 
 
