@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 
 Lane = Callable[[], AbstractContextManager[Callable[[int], None]]]
@@ -45,10 +45,22 @@ def work_off(windows: Iterable[int], lane: Lane, threads: int, done: Callable[[i
             raise
 
     with ThreadPoolExecutor(threads) as pool:
-        ends = [pool.submit(run) for _ in range(threads)]
+        ends: list[Future[None]] = []
         try:
+            ends.extend(pool.submit(run) for _ in range(threads))
             for end in ends:
                 end.result()
         except BaseException:
             stop.set()
+            _wait_for(ends)
             raise
+
+
+def _wait_for(ends: list[Future[None]]) -> None:
+    """Wait until every thread has ended, however often Ctrl-C is pressed: the lock must not be freed before."""
+    while True:
+        try:
+            wait(ends)
+        except KeyboardInterrupt:
+            continue
+        return

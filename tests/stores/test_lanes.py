@@ -1,0 +1,39 @@
+"""Threads that share windows: who interrupts them gets control back when all of them have ended."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from stores.lanes import work_off
+
+
+def test_a_second_interruption_does_not_leave_threads_behind() -> None:
+    at_work = threading.Event()
+    ended: list[int] = []
+
+    @contextmanager
+    def lane() -> Iterator[Callable[[int], None]]:
+        def work(window: int) -> None:
+            at_work.set()
+            time.sleep(1)
+            ended.append(window)
+
+        yield work
+
+    def press_twice() -> None:
+        at_work.wait()
+        time.sleep(0.2)
+        for _ in range(2):
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            time.sleep(0.3)
+
+    presser = threading.Thread(target=press_twice)
+    presser.start()
+    with pytest.raises(KeyboardInterrupt):
+        work_off(range(9), lane, 1, lambda _: None)
+    assert ended == [0]
+    presser.join()
