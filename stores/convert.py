@@ -132,8 +132,7 @@ def publish(target: Path, *, notices: Sequence[str] = ()) -> Report:
     job = staging.require_job()
     verified = staging.journal.verified(staging.session())
     if missing := job.plan.window_count - len(verified):
-        msg = f"{target}: {missing} windows are not verified, so nothing is published"
-        raise RuntimeError(msg)
+        raise staging.lost(f"{missing} windows of {job.plan.window_count} without a receipt in its journal.jsonl")
     check_unchanged(job.sources)
     overview = staging.overview(job.plan)
     receipts = [verified[window] for window in range(job.plan.window_count)]

@@ -32,6 +32,8 @@ from stores.options import ConvertOptions
 from stores.overview import Overview
 from stores.plan import Plan
 
+_OURS = ("journal.jsonl", "statistics.bin", "pictures.bin", "window*.tmp", ".job.json.tmp")
+
 
 class Job(BaseModel):
     """What is converted, from what, and how."""
@@ -88,17 +90,25 @@ class Staging:
         """The job that is staged here, where there must be one."""
         job = self.job()
         if job is None:
-            msg = f"{self.folder}: no conversion is prepared here"
-            raise RuntimeError(msg)
+            raise self.lost("its job.json is gone or was changed")
         return job
 
     def session(self) -> str:
         """The name of the run that holds this folder."""
         holder = read_holder(self._lock_file)
         if holder is None:
-            msg = f"{self._lock_file}: nobody holds this staging store"
-            raise RuntimeError(msg)
+            raise self.lost("its lock is gone or was changed")
         return holder.session
+
+    def lost(self, found: str) -> StorageFailed:
+        """Give the error where somebody else removes or changes what is being written."""
+        return StorageFailed(
+            Code.STORAGE_FAILED,
+            path=self.folder,
+            expected="the staging store as this run left it",
+            found=found,
+            todo="Leave the folder alone while a run goes on; run the same command again.",
+        )
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -119,8 +129,8 @@ class Staging:
             finally:
                 if not self._job_file.exists():
                     self.clear()
-                    self._lock_file.unlink()
-                    with suppress(OSError):  # another run may be in it already
+                    self._lock_file.unlink(missing_ok=True)
+                    with suppress(OSError):  # another run, or somebody's file, may be in it
                         self.folder.rmdir()
 
     def _refuse_target(self) -> None:
@@ -159,13 +169,13 @@ class Staging:
             )
 
     def clear(self) -> None:
-        """Remove all but the lock."""
+        """Remove all that runs put here but the lock; what somebody else put here, such as a recording, stays."""
         with storage_faults(self.folder):
             self._job_file.unlink(missing_ok=True)  # first: without it nothing else here counts
-            for entry in self.folder.iterdir():
-                if entry == self.store:
-                    shutil.rmtree(entry)
-                elif entry != self._lock_file:
+            if self.store.exists():
+                shutil.rmtree(self.store)
+            for pattern in _OURS:
+                for entry in self.folder.glob(pattern):
                     entry.unlink()
 
     def has_unreadable_job(self) -> bool:

@@ -521,3 +521,32 @@ def test_another_run_may_enter_the_folder_that_an_ending_one_leaves(
     monkeypatch.setattr(Staging, "clear", clear_and_be_overtaken)
     convert(source, target, OPTIONS)
     assert verify_store(target).findings == ()
+
+
+@pytest.mark.parametrize("lost", ["", "job.json", "journal.jsonl", "lock"])
+def test_a_staging_store_that_is_taken_away_during_the_run_is_one_clear_error(
+    make_recording: MakeRecording, target: Path, lost: str
+) -> None:
+    source, _ = make_recording()
+    path = Staging(target).folder / lost
+
+    def take_away(_done: int, _total: int) -> None:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+    with pytest.raises(StorageFailed):
+        convert(source, target, OPTIONS, progress=take_away)
+    assert not target.exists()
+
+
+def test_a_recording_inside_the_staging_folder_is_never_removed(make_recording: MakeRecording, target: Path) -> None:
+    source, _ = make_recording()
+    with pytest.raises(KeyboardInterrupt):
+        convert(source, target, OPTIONS, progress=interrupt_after(4))
+    folder = Staging(target).folder
+    inside = [shutil.copy(path, folder) for path in (source, source.with_name("rec.raw.layout.json"))]
+    report = convert(Path(inside[0]), target, OPTIONS)
+    assert report.notices == ("started over: the source changed since the earlier run",)
+    assert sorted(folder.iterdir()) == sorted(map(Path, inside))
