@@ -52,7 +52,7 @@ def _table(head: str, rows: Sequence[tuple[str, str]]) -> list[str]:
 def _problem(problem: Problem, folder: str) -> tuple[str, str]:
     why = problem.message.removeprefix(f"[{problem.code}] ").replace(folder, "")
     why = why.removeprefix(f"{problem.recording}: ")
-    return code(problem.recording), f"**{problem.code}** {'' if problem.new else '(as before)'}<br>{cell(why)}"
+    return code(problem.recording), f"**{problem.code}**{'' if problem.new else ' (as before)'}<br>{cell(why)}"
 
 
 def cell(text: str) -> str:
