@@ -26,6 +26,7 @@ AUTH = ("zarrmill", "secret")
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.soak,
     pytest.mark.timeout(900),
     pytest.mark.skipif(not POSTGRES.exists(), reason="needs PostgreSQL 15 (Debian: postgresql)"),
     pytest.mark.skipif(shutil.which("redis-server") is None, reason="needs Redis (Debian: redis-server)"),

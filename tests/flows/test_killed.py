@@ -29,7 +29,7 @@ KILL_AFTER = 4
 PATIENCE_S = 240
 PREFECT = [sys.executable, "-m", "prefect"]
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.soak, pytest.mark.timeout(900)]
 
 
 class Site:

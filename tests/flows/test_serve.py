@@ -95,6 +95,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_it_stores_what_is_dropped_ends_in_the_midst_of_a_sweep_and_goes_on(served: Served) -> None:
     served.drop("first")
@@ -124,6 +125,7 @@ def test_it_stores_what_is_dropped_ends_in_the_midst_of_a_sweep_and_goes_on(serv
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_it_goes_on_after_it_was_killed_and_starts_what_was_killed_below_it(served: Served) -> None:
     process = served.start()
