@@ -72,7 +72,7 @@ async def _show_progress(watch: Watch, total_bytes: int) -> UUID | None:
 def _how_far(done: int, total_bytes: int, seconds: float) -> str:
     left = f", {duration(round((total_bytes - done) * seconds / done))} to go" if done else ""
     speed = f"{amount(done / seconds)}/s"
-    return f"**{100 * done / total_bytes:.0f} %**{left}: {amount(done)} of {amount(total_bytes)} are stored, {speed}"
+    return f"**{100 * done / total_bytes:.0f} %**{left}: {amount(done)} of {amount(total_bytes)}, {speed}"
 
 
 async def show_report(recording: Path, report: Report, seconds: float) -> None:
@@ -109,8 +109,8 @@ def report_text(name: str, report: Report, seconds: float, picture: str) -> str:
         "pixel size": "unknown" if info.pixel_size_um is None else "{:g} x {:g} µm (y, x)".format(*info.pixel_size_um),
         "pixel values": f"{pixels.minimum:g} to {pixels.maximum:g}, mean {pixels.mean:.5g}",
         "size": _sizes(report),
-        "throughput": f"{amount(plan.total_bytes / seconds)}/s: {duration(seconds)}, reading back included",
-        "verified": f"{plan.window_count} of {plan.window_count} windows, read back from the disk, are equal",
+        "throughput": f"{amount(plan.total_bytes / seconds)}/s, reading back included: {duration(seconds)}",
+        "verified": f"{plan.window_count} of {plan.window_count} windows: read back from the disk, and equal",
         "recording": code(metadata.recording),
         "store": code(str(report.target)),
         "content digest": f"{code(metadata.content_digest)} (xxh3-128)",
