@@ -73,7 +73,7 @@ def drop(folder: Path, name: str, *, seed: int, samples: int = 600, size: int = 
 
 
 @pytest.fixture(scope="module")
-def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
+def dashboard(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:  # noqa: ARG001 - or skip
     """`zarrmill serve`, after its first sweep: of two good recordings, two bad ones, and one that is being copied."""
     folder = tmp_path_factory.mktemp("lab", numbered=False)
     landing, archive = folder / "landing", folder / "archive"

@@ -51,7 +51,8 @@ class Shown:
         self.changed.set()
 
     async def next(self) -> tuple[float, str]:
-        await self.changed.wait()
+        async with asyncio.timeout(60):
+            await self.changed.wait()
         self.changed.clear()
         return self.told[-1]
 
