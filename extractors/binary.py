@@ -65,9 +65,11 @@ class BinaryImagingExtractor(ImagingExtractor):
         self._reader.read(selection, out)
 
     def is_in_memory(self, start_sample: int, end_sample: int) -> bool:
-        """Whether these samples can be read without waiting for a disk, judged by the one in the middle."""
-        middle = (start_sample + end_sample) // 2
-        return all(file.is_cached(begin) for file, begin, _ in self._reader.spans(middle, middle + 1))
+        """Whether these samples can be read without waiting for a disk, judged by the last one.
+
+        To the first ones the kernel's reading ahead of whoever read what lies before may have come already.
+        """
+        return all(file.is_cached(begin) for file, begin, _ in self._reader.spans(end_sample - 1, end_sample))
 
     def forget(self, start_sample: int, end_sample: int) -> None:
         """The system may use the page cache's memory of these samples for others, if they lie one after another."""

@@ -74,7 +74,7 @@ class ImagingExtractor(TimeAxis):
         """
 
     def is_in_memory(self, start_sample: int, end_sample: int) -> bool:  # noqa: ARG002 - here nothing else can be
-        """Whether these samples can be read without waiting for a disk, judged by the one in the middle."""
+        """Whether these samples can be read without waiting for a disk, judged by the last one."""
         return True
 
     def forget(self, start_sample: int, end_sample: int) -> None:
