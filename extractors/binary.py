@@ -64,12 +64,9 @@ class BinaryImagingExtractor(ImagingExtractor):
         self._refuse_if_closed()
         self._reader.read(selection, out)
 
-    def is_in_memory(self, start_sample: int, end_sample: int) -> bool:
-        """Whether these samples can be read without waiting for a disk, judged by the last one.
-
-        To the first ones the kernel's reading ahead of whoever read what lies before may have come already.
-        """
-        return all(file.is_cached(begin) for file, begin, _ in self._reader.spans(end_sample - 1, end_sample))
+    def is_in_memory(self, sample: int) -> bool:
+        """Whether this sample, if it lies in one piece, can be read without waiting for a disk."""
+        return all(file.is_cached(begin) for file, begin, _ in self._reader.spans(sample, sample + 1))
 
     def forget(self, start_sample: int, end_sample: int) -> None:
         """The system may use the page cache's memory of these samples for others, if they lie one after another."""

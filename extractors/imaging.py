@@ -73,8 +73,8 @@ class ImagingExtractor(TimeAxis):
             An array of the selection's shape, of any strides and dtype; numpy's assignment converts.
         """
 
-    def is_in_memory(self, start_sample: int, end_sample: int) -> bool:  # noqa: ARG002 - here nothing else can be
-        """Whether these samples can be read without waiting for a disk, judged by the last one."""
+    def is_in_memory(self, sample: int) -> bool:  # noqa: ARG002 - here nothing else can be
+        """Whether this sample can be read without waiting for a disk."""
         return True
 
     def forget(self, start_sample: int, end_sample: int) -> None:

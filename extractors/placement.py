@@ -68,7 +68,9 @@ def samples_per_file(layout: Mapping[str, Any], paths: Sequence[Path], sizes_byt
         counts.append(count)
         is_last = len(counts) == len(paths)
         if count == 0 or (rest and not (may_drop and is_last)):
-            expected = f"{around} bytes around whole samples of {steps['t']} bytes, at least one"
+            expected = f"whole samples of {steps['t']} bytes, at least one"
+            if around:
+                expected += f", and {around} bytes around them"
             raise _mismatch(path, expected, f"{size} bytes: {count} samples and {rest} bytes more")
     if declared not in {None, sum(counts)}:
         files = f"{len(paths)} files" if len(paths) > 1 else "the file"

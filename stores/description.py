@@ -1,5 +1,6 @@
 """What describes the pixels: the metadata of array `0`, and the small arrays beside it, read whole and checked."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from extractors.errors import StoreDamaged
 from extractors.info import RecordingInfo
 from stores.codec import Codec
 from stores.coordinates import coordinate_codec, coordinate_plan
+from stores.ngff import ome_attributes
+from stores.node import damaged, nested, read_group
 from stores.options import ConvertOptions
 from stores.picture import picture_codec, picture_plan, picture_shape
 from stores.plan import Plan
@@ -35,6 +38,10 @@ def check_description(
     StorageFailed
         A file cannot be read.
     """
+    multiscales = nested(read_group(store / "zarr.json"), "attributes", "ome", "multiscales")
+    expected = ome_attributes(plan, info)["multiscales"]
+    if multiscales != expected:  # what else is in `ome`, such as colours, is the user's to change
+        yield damaged(store / "zarr.json", f"multiscales {json.dumps(expected)}", json.dumps(multiscales))
     arrays = {"0": (plan, Codec(options.codec, plan.pixel_bytes))}
     sizes = dict(zip(plan.axes, plan.shape, strict=True))
     lines = {axis: sizes[axis] for axis in _coordinates(info) if axis in sizes}

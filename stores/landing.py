@@ -16,7 +16,8 @@ from extractors.quiet import Sighting, Wait, is_open_for_writing, last_change, s
 from stores.candidate import Candidate, Waiting, judge
 from stores.disk import replace_file
 from stores.ledger import FOLDER, Entry, Ledger
-from stores.published import remove_leftover, settle
+from stores.published import settle
+from stores.staging import Staging
 
 
 class Completeness(BaseModel):
@@ -199,7 +200,7 @@ def _decide(
             if old.key != verdict.key and old.outcome != "stored":
                 ledger.forget(old)
                 if old.outcome == "started" and (verdict.outcome, verdict.target) != ("started", old.target):
-                    remove_leftover(ledger.archive / old.target)
+                    Staging(ledger.archive / old.target).remove_leftover()
     return verdict
 
 

@@ -29,7 +29,7 @@ from extractors.imaging import ImagingExtractor
 from extractors.info import RecordingInfo
 from extractors.source import SourceFile
 from stores.disk import replace_file, sync_path
-from stores.node import damaged, foreign, read_group
+from stores.node import damaged, foreign, nested, read_group
 from stores.options import ConvertOptions
 from stores.plan import Plan
 
@@ -185,7 +185,7 @@ def read_run_metadata(store: Path) -> RunMetadata:
             Code.STORE_VERSION,
             path=store,
             expected=f"run metadata of schema version {SCHEMA_VERSION}",
-            found=f"version {found.get('schema_version')!r}, by zarrmill {_nested(found, 'versions', 'zarrmill')}",
+            found=f"version {found.get('schema_version')!r}, by zarrmill {nested(found, 'versions', 'zarrmill')}",
             todo="Use the version of zarrmill that wrote it, or a newer one.",
         )
     try:
@@ -196,13 +196,6 @@ def read_run_metadata(store: Path) -> RunMetadata:
         raise damaged(
             path, f"whole run metadata of schema version {SCHEMA_VERSION}", f"{where} {first['msg']}"
         ) from fault
-
-
-def _nested(found: dict[str, Any], *keys: str) -> Any:
-    value: Any = found
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
 
 
 def _installed(name: str) -> str:

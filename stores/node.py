@@ -49,6 +49,14 @@ def read_json(path: Path) -> dict[str, Any]:
     return node
 
 
+def nested(node: dict[str, Any], *keys: str) -> Any:
+    """What a node holds under these keys, one in another; None where it holds nothing."""
+    value: Any = node
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
 def read_group(path: Path) -> dict[str, Any]:
     """Read the `zarr.json` of a store's group.
 

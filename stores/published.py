@@ -1,14 +1,11 @@
 """What a crash between publishing a store and recording it leaves behind, and how it is put in order."""
 
-import os
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 
 from extractors.discovery import FileState
-from extractors.errors import TargetRefused, ZarrmillError
+from extractors.errors import ZarrmillError
 from stores.ledger import Entry, Ledger
-from stores.lock import hold
 from stores.metadata import RunMetadata, read_run_metadata
 from stores.staging import Staging
 
@@ -20,7 +17,7 @@ def settle(ledger: Ledger, entry: Entry) -> Entry:
     metadata = published(ledger.archive / entry.target)
     if metadata is None or not _made_of(metadata, entry.files.values()):
         return entry
-    remove_leftover(ledger.archive / entry.target)
+    Staging(ledger.archive / entry.target).remove_leftover()
     stored = entry.now("stored")
     ledger.record(stored)
     return stored
@@ -32,19 +29,6 @@ def published(target: Path) -> RunMetadata | None:
         return read_run_metadata(target)
     except ZarrmillError:
         return None
-
-
-def remove_leftover(target: Path) -> None:
-    """Remove the staging folder of `target`, unless a run holds it or it is not one of ours."""
-    staging = Staging(target)
-    lock = staging.folder / "lock"
-    if not staging.folder.is_dir() or (not lock.exists() and any(os.scandir(staging.folder))):
-        return
-    with suppress(TargetRefused), hold(lock, target):
-        staging.clear()
-        lock.unlink()
-        with suppress(OSError):  # another run may be in it already
-            staging.folder.rmdir()
 
 
 def _made_of(metadata: RunMetadata, states: Iterable[FileState | None]) -> bool:

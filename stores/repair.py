@@ -10,9 +10,8 @@ from stores.codec import Codec
 from stores.disk import storage_faults, sync_path
 from stores.lock import hold
 from stores.metadata import RunMetadata, SourceArray, read_run_metadata
-from stores.published import remove_leftover
 from stores.shard import WindowReader, write_shard
-from stores.staging import staging_folder
+from stores.staging import Staging, staging_folder
 from stores.summary import Digest
 from stores.verify import Finding, read_window, verify_store
 
@@ -62,7 +61,7 @@ def repair(target: Path, source: Path | None = None) -> Repaired:
             if windows:
                 _write_windows(target, metadata, source, sorted(windows.values()))
     finally:
-        remove_leftover(target)
+        Staging(target).remove_leftover()
     left = tuple(finding for finding in findings if finding.path not in windows)
     return Repaired(target=str(target), source=str(source), windows=tuple(sorted(windows.values())), left=left)
 

@@ -120,6 +120,8 @@ class Staging:
             The target exists, its folder does not, or another run holds it.
         """
         with storage_faults(self.target):
+            if os.path.lexists(self.target) and not self.store.exists():
+                self.remove_leftover()  # of a run that was killed between its rename and its end
             self._refuse_target()
             self._refuse_foreign_folder()
         with hold(self._lock_file, self.target):
@@ -177,6 +179,16 @@ class Staging:
             for pattern in _OURS:
                 for entry in self.folder.glob(pattern):
                     entry.unlink()
+
+    def remove_leftover(self) -> None:
+        """Remove the folder, unless a run holds it or it is not one of ours."""
+        if not self._lock_file.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+            return
+        with suppress(TargetRefused), hold(self._lock_file, self.target):
+            self.clear()
+            self._lock_file.unlink()
+            with suppress(OSError):  # another run may be in it already
+                self.folder.rmdir()
 
     def has_unreadable_job(self) -> bool:
         """Whether a job is staged here that cannot be gone on with: damaged, or of another version."""

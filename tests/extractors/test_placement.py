@@ -190,7 +190,7 @@ FRAMES: dict[str, Any] = {"dtype": "<u2", "axes": "tyx", "rows": 3, "columns": 4
 @pytest.mark.parametrize(
     ("fields", "sizes", "expected", "found"),
     [
-        ({}, [49], "0 bytes around whole samples of 24 bytes", "49 bytes: 2 samples and 1 bytes more"),
+        ({}, [49], "whole samples of 24 bytes, at least one", "49 bytes: 2 samples and 1 bytes more"),
         ({}, [0], "at least one", "0 bytes: 0 samples"),
         ({"offset_bytes": 100}, [90], "100 bytes around", "90 bytes: 0 samples"),
         ({"samples": 2}, [47], "48 bytes: 0 around 2 samples", "47 bytes, 1 fewer"),

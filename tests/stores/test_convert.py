@@ -422,18 +422,53 @@ def test_a_conversion_leaves_the_page_cache_as_it_found_it(make_recording: MakeR
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     with open_recording(source) as extractor:
-        if extractor.is_in_memory(0, 512):
+        if extractor.is_in_memory(511):
             pytest.skip("this file system keeps its files in memory, or does not say what it keeps")
         options = ConvertOptions(shard_bytes=32 * 2**20, workers=1)
         convert(source, target, options)
-        kept = [extractor.is_in_memory(sample, sample + 1) for sample in range(512)]
+        kept = [extractor.is_in_memory(sample) for sample in range(512)]
         assert sum(kept) < 256  # the kernel reads ahead on its own account
         for start in range(0, 512, 64):
             extractor.get_series(start, start + 64)
         shutil.rmtree(target)
         convert(source, target, options)
-        kept = [extractor.is_in_memory(sample, sample + 1) for sample in range(512)]
+        kept = [extractor.is_in_memory(sample) for sample in range(512)]
         assert sum(kept) > 256  # the kernel may have needed memory for others
+
+
+def test_what_a_run_left_that_was_killed_after_its_rename_is_removed(
+    make_recording: MakeRecording, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, _ = make_recording()
+    with monkeypatch.context() as patch:
+        # As if the process had ended at the rename: the lock is the kernel's to free.
+        patch.setattr(Staging, "clear", lambda _: None)
+        convert(source, target, OPTIONS)
+    folder = Staging(target).folder
+    (folder / "lock").touch()
+    assert (folder / "job.json").exists()
+    with pytest.raises(TargetRefused) as refusal:
+        convert(source, target, OPTIONS)
+    assert refusal.value.code == Code.TARGET_EXISTS
+    assert not folder.exists()
+    assert not verify_store(target).findings
+
+
+def test_a_staging_store_outlives_a_second_run_that_finds_something_at_its_target(
+    make_recording: MakeRecording, target: Path
+) -> None:
+    source, _ = make_recording()
+
+    def interrupt(_done: int, _total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        convert(source, target, OPTIONS, progress=interrupt)
+    target.touch()
+    with pytest.raises(TargetRefused):
+        convert(source, target, OPTIONS)
+    target.unlink()
+    assert any("going on" in notice for notice in convert(source, target, OPTIONS).notices)
 
 
 @pytest.mark.parametrize("target", ["/", "x" * 250, "x" * 300])

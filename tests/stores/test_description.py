@@ -1,5 +1,6 @@
 """What describes the pixels: each of its files is read back, when a store is verified, published or gone on with."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,27 @@ def test_these_are_all_files_but_those_with_digests(store: Path) -> None:
 def test_a_file_that_is_gone_is_found(store: Path, name: str) -> None:
     (store / name).unlink()
     assert [finding.path for finding in verify_store(store).findings] == [str(store / name)]
+
+
+@pytest.mark.parametrize("scale", [[1.0, 1.5, 1.5], None])
+def test_a_scale_that_is_not_the_recording_s_is_found(store: Path, scale: list[float] | None) -> None:
+    group = json.loads((store / "zarr.json").read_text())
+    ome = group["attributes"]["ome"]
+    if scale is None:
+        del group["attributes"]["ome"]
+    else:
+        ome["multiscales"][0]["datasets"][0]["coordinateTransformations"][0]["scale"] = scale
+    (store / "zarr.json").write_text(json.dumps(group))
+    (finding,) = verify_store(store).findings
+    assert finding.path == str(store / "zarr.json")
+    assert "multiscales" in finding.expected
+
+
+def test_colours_are_the_user_s_to_change(store: Path) -> None:
+    group = json.loads((store / "zarr.json").read_text())
+    group["attributes"]["ome"]["omero"] = {"channels": []}
+    (store / "zarr.json").write_text(json.dumps(group))
+    assert not verify_store(store).findings
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if "/c/" in name])
