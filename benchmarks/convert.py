@@ -64,7 +64,7 @@ def compare(
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
         environment: dict[str, str] = {}
         if any(CONTENDERS[name].needs_server for name in contenders):
-            environment = stack.enter_context(prefect_server(scratch / "prefect"))
+            environment = stack.enter_context(prefect_server(scratch / "prefect")).environment
         for number in range(rounds + 1):
             for name in contenders if number % 2 else reversed(contenders):
                 print(f"\rround {number} of {rounds}: {name:<16}", end="", file=sys.stderr, flush=True)

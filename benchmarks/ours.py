@@ -53,6 +53,8 @@ def flow(job: Job) -> Run:
     """The whole conversion as a flow run on the server of PREFECT_API_URL."""
     import asyncio
 
+    import fastapi.encoders  # noqa: F401 - prefect imports it when its first run begins
+
     from flows.convert import convert
 
     recording = describe(job.case, job.movie)

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -14,9 +15,23 @@ from urllib.request import urlopen
 _START_SECONDS = 120
 
 
+@dataclass(frozen=True)
+class Server:
+    """A server that runs."""
+
+    pid: int
+    environment: dict[str, str]
+    """Of its clients."""
+
+    def cpu_seconds(self) -> float:
+        """Processor time that it and its children, if it waited for them, took so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
-def prefect_server(home: Path) -> Iterator[dict[str, str]]:
-    """A server runs, and is healthy; gives the environment of its clients.
+def prefect_server(home: Path) -> Iterator[Server]:
+    """A server runs, and is healthy.
 
     Raises
     ------
@@ -29,7 +44,13 @@ def prefect_server(home: Path) -> Iterator[dict[str, str]]:
     home.mkdir(parents=True, exist_ok=True)
     environment = {"PREFECT_HOME": str(home), "PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    own = {"PREFECT_SERVER_API_PORT": str(port), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+    own = {
+        "PREFECT_SERVER_API_PORT": str(port),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        # As `zarrmill serve` sets them: one by one, the server falls behind a sweep.
+        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
+        "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "200",
+    }
     log = home / "server.log"
     with (
         log.open("w") as said,
@@ -37,7 +58,7 @@ def prefect_server(home: Path) -> Iterator[dict[str, str]]:
     ):
         try:
             _wait(f"{environment['PREFECT_API_URL']}/health", process, log)
-            yield environment
+            yield Server(process.pid, environment)
         finally:
             process.terminate()
             try:
