@@ -22,6 +22,9 @@ INSTALLS = "python3 -m venv .venv && .venv/bin/pip install -q . && "
 RUNS_TESTS = "pytest"
 # Runs until it is stopped: in a terminal of its own.
 SERVES = ".venv/bin/prefect server start\n"
+# A landing folder is watched for minutes: a walk of its own.
+WATCHES = "landing"
+WATCHED = "archive"
 
 
 def blocks(text: str) -> list[tuple[str, str]]:
@@ -58,7 +61,7 @@ def test_every_block_does_what_it_says(reader: dict[str, str], tmp_path: Path) -
     reader |= {"PREFECT_SERVER_API_PORT": port}
     with ExitStack() as servers:
         for language, block in blocks(text):
-            if RUNS_TESTS in block:
+            if RUNS_TESTS in block or WATCHES in block or WATCHED in block:
                 continue
             if language == "json":
                 assert json.loads(block) == json.loads((tmp_path / "demo" / "movie.layout.json").read_text())
@@ -74,6 +77,36 @@ def test_every_block_does_what_it_says(reader: dict[str, str], tmp_path: Path) -
                 subprocess.run(command, cwd=tmp_path, env=reader, check=True, timeout=250)
     stores = sorted(path.name for path in (tmp_path / "demo").glob("*.zarr"))
     assert stores == ["again.zarr", "movie.zarr", "watched.zarr"]
+
+
+@pytest.mark.slow
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_a_recording_that_is_dropped_is_stored_within_five_minutes(reader: dict[str, str], tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    example, *rest = [text for language, text in blocks(README.read_text()) if language == "sh"]
+    serve, drop, status = [block for block in rest if WATCHES in block or WATCHED in block]
+
+    def run(script: str) -> str:
+        command = ["/bin/bash", "-euc", script]
+        return subprocess.run(command, cwd=tmp_path, env=reader, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+    run(example.removeprefix(INSTALLS))
+    begun = time.monotonic()
+    folders, command = serve.strip().splitlines()
+    run(folders)
+    command = f"exec {command} --port {port}"  # another dashboard may be where readers have theirs
+    health = f"http://127.0.0.1:{port}/api/health"
+    with serving(["/bin/bash", "-euc", command], tmp_path, reader, health):
+        run(drop)
+        while not (tmp_path / "archive" / "movie.zarr").exists():
+            assert time.monotonic() - begun < 300
+            time.sleep(0.5)
+        while not re.search(r"^stored +1$", told := run(status), re.MULTILINE):
+            assert time.monotonic() - begun < 300, told
+    assert list((tmp_path / "archive").glob("*.partial")) == []
 
 
 @contextmanager
