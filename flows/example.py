@@ -3,8 +3,10 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from extractors.errors import Code, TargetRefused
 from stores.disk import replace_file, storage_faults
@@ -57,7 +59,7 @@ def _make_recording(folder: Path) -> Path:
     return folder / "movie.raw"
 
 
-def _movie() -> np.ndarray[tuple[int, int, int], np.dtype[np.uint16]]:
+def _movie() -> NDArray[Any]:
     random = np.random.default_rng(1)
     time = np.arange(SAMPLES) / SAMPLING_FREQUENCY_HZ
     y, x = np.mgrid[:ROWS, :COLUMNS]
@@ -67,4 +69,4 @@ def _movie() -> np.ndarray[tuple[int, int, int], np.dtype[np.uint16]]:
         cell = np.exp(-((y - row) ** 2 + (x - column) ** 2) / 18)
         calcium = np.where(time >= start, np.exp(-(time - start) / 0.8), 0)
         photons += 80 * (0.2 + calcium)[:, None, None] * cell
-    return random.poisson(photons).astype("<u2")
+    return np.asarray(random.poisson(photons), "<u2")

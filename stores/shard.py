@@ -100,7 +100,7 @@ class WindowReader:
         """Read a region given in the store's axes into `out`, by the extractor's axes."""
         axes = self._plan.axes
         parts = dict(zip(axes, region, strict=True))
-        missing = [position for position, axis in enumerate(self._extractor.axes) if axis not in axes]
+        missing = tuple(position for position, axis in enumerate(self._extractor.axes) if axis not in axes)
         view = out.transpose([axes.index(axis) for axis in self._extractor.axes if axis in axes])
         selection = tuple(parts.get(axis, slice(0, 1)) for axis in self._extractor.axes)
         self._extractor.read(selection, np.expand_dims(view, missing))
