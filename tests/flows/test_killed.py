@@ -122,9 +122,9 @@ class Site:
         return False
 
     def _call(self, method: str, path: str, body: object = None) -> Any:
-        # On a busy machine the server says 503 when its database is locked for too long; its clients try again, too.
+        # On a busy machine the server says 503 when its database was locked for a minute; its clients try again, too.
         for _ in range(10):
-            answer = httpx.request(method, self._api + path, json=body, timeout=60)
+            answer = httpx.request(method, self._api + path, json=body, timeout=180)
             if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
                 break
             time.sleep(1)
