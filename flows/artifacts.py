@@ -26,7 +26,7 @@ from flows.watch import Watch
 from stores.convert import Report
 from stores.sweep import SweepReport
 
-PROGRESS_SECONDS = 1.0
+PROGRESS_SECONDS = 2.0
 """Between two updates; one costs the server about 9 ms. Conversions that take less need no progress shown."""
 PATIENCE_SECONDS = 30.0
 """A server that takes longer is done without."""
