@@ -1,9 +1,8 @@
-"""A Prefect server for one benchmark: on a free port, with a home of its own, ended with the benchmark."""
+"""A Prefect server for one benchmark, as `zarrmill serve` runs it: on a free port, with a home of its own."""
 
 import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
+
+from flows.children import python
 
 _START_SECONDS = 120
 
@@ -43,8 +44,8 @@ def prefect_server(home: Path) -> Iterator[Server]:
         port = free.getsockname()[1]
     home.mkdir(parents=True, exist_ok=True)
     environment = {"PREFECT_HOME": str(home), "PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     own = {
+        "PREFECT_SERVER_API_HOST": "127.0.0.1",
         "PREFECT_SERVER_API_PORT": str(port),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         # As `zarrmill serve` sets them: one by one, the server falls behind a sweep.
@@ -54,7 +55,9 @@ def prefect_server(home: Path) -> Iterator[Server]:
     log = home / "server.log"
     with (
         log.open("w") as said,
-        subprocess.Popen(command, stdout=said, stderr=said, env=os.environ | environment | own) as process,
+        subprocess.Popen(
+            python("flows.server"), stdout=said, stderr=said, env=os.environ | environment | own
+        ) as process,
     ):
         try:
             _wait(f"{environment['PREFECT_API_URL']}/health", process, log)

@@ -25,7 +25,7 @@ from benchmarks.report import machine
 from benchmarks.server import Server, prefect_server
 
 _SHAPE = (16, 512, 512)
-_AT_A_TIME = 2
+_AT_A_TIME = 3
 
 
 class Sweep(NamedTuple):

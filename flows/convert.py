@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,9 +25,13 @@ from stores.staging import Staging
 T = TypeVar("T")
 
 
+RUN_NAME: ContextVar[str | None] = ContextVar("run name", default=None)
+"""What the next run is called, if not as its file: one flow serves all names."""
+
+
 def run_name() -> str:
     """Name the run after its recording: one flow per recording would drown the dashboard."""
-    return Path(str(flow_run.parameters["recording"])).name
+    return RUN_NAME.get() or Path(str(flow_run.parameters["recording"])).name
 
 
 @flow(name="convert", flow_run_name=run_name, persist_result=False)

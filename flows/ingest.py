@@ -12,7 +12,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from extractors.errors import TargetRefused
 from flows.artifacts import show_sweep
-from flows.convert import convert
+from flows.convert import RUN_NAME, convert
 from flows.events import tell_refused
 from flows.naming import handle
 from flows.settings import IngestSettings
@@ -52,9 +52,9 @@ async def ingest(settings: IngestSettings) -> SweepReport | State[Any]:
                 tell_refused(Path(entry.landing, entry.recording), problem.code, problem.message)
 
             async def store(recording: Path, target: Path) -> object:
-                name = str(recording.relative_to(settings.landing.absolute()))
+                RUN_NAME.set(str(recording.relative_to(settings.landing.absolute())))
                 with tags(handle(recording)):
-                    return await convert.with_options(flow_run_name=lambda: name)(recording, target, settings.options)
+                    return await convert(recording, target, settings.options)
 
             report = await store_all(scan, settings.archive, store, at_a_time=settings.at_a_time)
     except TargetRefused as fault:

@@ -104,7 +104,7 @@ def serve(landing: Path, archive: Path, every: timedelta, *, port: int, state: P
 def _run(children: ExitStack, variables: Mapping[str, str], port: int, state: Path, say: Say) -> NoReturn:
     _await_port(port)
     say("starting the Prefect server: about 15 s the first time ...")
-    kept = [Kept(python("prefect", "server", "start"), variables, state / "server.log", SERVER_ENDS_SECONDS)]
+    kept = [Kept(python("flows.server"), variables, state / "server.log", SERVER_ENDS_SECONDS)]
     children.enter_context(kept[0])
     _await_server(kept[0], port)
     _deploy(variables, state / "deploy.log")

@@ -35,7 +35,7 @@ class IngestSettings(BaseModel):
         description="How long a recording with fewer bytes than it should have is waited for after its last change; "
         "then it is refused, until it changes again.",
     )
-    at_a_time: int = Field(default=2, ge=1, le=64, description="Recordings that are converted at the same time.")
+    at_a_time: int = Field(default=3, ge=1, le=64, description="Recordings that are converted at the same time.")
     options: ConvertOptions = Field(
         default_factory=ConvertOptions, description="How the pixels are stored, and by how many threads."
     )

@@ -8,6 +8,7 @@ import json
 import math
 import platform
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -198,6 +199,7 @@ def read_run_metadata(store: Path) -> RunMetadata:
         ) from fault
 
 
+@cache
 def _installed(name: str) -> str:
     try:
         return version(name)

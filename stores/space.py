@@ -22,6 +22,9 @@ def check_space(folder: Path, extractor: ImagingExtractor, plan: Plan, codec: Co
     StorageFailed
         With code `no-space`, before a byte of the store is written.
     """
+    free = shutil.disk_usage(folder).free
+    if free >= plan.total_bytes * _MARGIN:
+        return  # even if nothing of it can be made smaller
     reader = WindowReader(extractor, plan)
     raw = encoded = 0
     for window in sorted({0, plan.window_count // 2, plan.window_count - 1}):
@@ -29,7 +32,6 @@ def check_space(folder: Path, extractor: ImagingExtractor, plan: Plan, codec: Co
         raw += pixels.nbytes
         encoded += len(codec.encode(pixels))
     needed = int(plan.total_bytes * encoded / raw * _MARGIN)
-    free = shutil.disk_usage(folder).free
     if needed > free:
         raise StorageFailed(
             Code.NO_SPACE,

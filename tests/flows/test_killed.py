@@ -1,6 +1,6 @@
 """kill -9 in the middle of a sweep: when everything runs again, each recording is stored once and nothing is left.
 
-Real processes: a Prefect server with its database, a process worker, and flow runs that the worker starts.
+Real processes: the server of `zarrmill serve` with its database, a process worker, and flow runs that the worker starts.
 """
 
 import json
@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -19,6 +18,7 @@ import httpx
 import numpy as np
 import pytest
 
+from flows.children import python
 from stores.ledger import FOLDER, Ledger
 from stores.lock import read_holder
 from stores.status import read_status
@@ -27,7 +27,6 @@ from stores.verify import verify_store
 RECORDINGS = 20
 KILL_AFTER = 4
 PATIENCE_S = 240
-PREFECT = [sys.executable, "-m", "prefect"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.soak, pytest.mark.timeout(900)]
 
@@ -45,11 +44,11 @@ class Site:
         self._deployment = ""
 
     def start_server(self) -> None:
-        self._start("server", "server", "start", "--host", "127.0.0.1", "--port", self._port)
+        self._start("server", "flows.server")
         self.wait_for(lambda: self._answers("GET", "/health"), "server")
 
     def start_worker(self) -> None:
-        self._start("worker", "worker", "start", "--pool", "rig", "--type", "process")
+        self._start("worker", "prefect", "worker", "start", "--pool", "rig", "--type", "process")
 
     def deploy(self) -> None:
         self.wait_for(lambda: self._answers("GET", "/work_pools/rig"), "worker")
@@ -103,18 +102,20 @@ class Site:
             assert time.monotonic() < deadline, f"waited for too long; {name} said\n{log.read_text()[-3000:]}"
             time.sleep(0.02)
 
-    def _start(self, name: str, *words: str) -> None:
+    def _start(self, name: str, module: str, *words: str) -> None:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
         settings = {
             "HOME": str(self.home),
             "PREFECT_HOME": str(self.home),
             "PREFECT_API_URL": self._api,
+            "PREFECT_SERVER_API_HOST": "127.0.0.1",
             "PREFECT_SERVER_API_PORT": self._port,
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_WORKER_QUERY_SECONDS": "1",
         }
         with (self.home / f"{name}.log").open("ab") as log:
-            self._running[name] = subprocess.Popen([*PREFECT, *words], env=kept | settings, stdout=log, stderr=log)
+            command = python(module, *words)
+            self._running[name] = subprocess.Popen(command, env=kept | settings, stdout=log, stderr=log)
 
     def _answers(self, method: str, path: str) -> bool:
         with suppress(httpx.TransportError):
