@@ -44,6 +44,7 @@ class BinaryImagingExtractor(ImagingExtractor):
             info=info,
             sources=sources,
             time_is_slowest=files.time_is_slowest,
+            axes_on_disk=files.axes_on_disk,
         )
         self._reader = StridedReader(files)
         fields = () if timestamps is None else timestamps.as_strided_files(files)

@@ -38,6 +38,8 @@ class ImagingExtractor(TimeAxis):
         Identities of the files it is read from; empty for what is in memory.
     time_is_slowest
         Whether few samples are cheap to read; if not, each read of a sample goes through the whole file.
+    axes_on_disk
+        Letters of `axes` in their order on disk, slowest first; that of `axes` by default.
     """
 
     extractor_name = "ImagingExtractor"
@@ -51,6 +53,7 @@ class ImagingExtractor(TimeAxis):
         info: RecordingInfo,
         sources: tuple[SourceFile, ...] = (),
         time_is_slowest: bool = True,
+        axes_on_disk: str | None = None,
     ) -> None:
         self.name = type(self).__name__
         self.axes = axes
@@ -58,6 +61,7 @@ class ImagingExtractor(TimeAxis):
         self.info = info
         self.sources = sources
         self.time_is_slowest = time_is_slowest
+        self.axes_on_disk = axes_on_disk or axes
         self._dtype = np.dtype(dtype)
         self._closed = False
 

@@ -67,6 +67,7 @@ class MemmapImagingExtractor(ImagingExtractor):
             info=info,
             sources=(source,),
             time_is_slowest=files.time_is_slowest,
+            axes_on_disk=files.axes_on_disk,
         )
         self._reader = StridedReader(files)
 

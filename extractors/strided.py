@@ -39,6 +39,12 @@ class StridedFiles:
         span = self.dtype.itemsize + sum((size - 1) * abs(stride) for size, stride in others)
         return self.shape[0] == 1 or abs(self.strides_bytes[0]) >= span
 
+    @property
+    def axes_on_disk(self) -> str:
+        """Letters of `axes` in their order on disk, slowest first."""
+        steps = zip(self.axes, self.strides_bytes, strict=True)
+        return "".join(axis for axis, _ in sorted(steps, key=lambda step: -abs(step[1])))
+
 
 @dataclass(frozen=True)
 class StridedTimes:

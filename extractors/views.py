@@ -33,6 +33,7 @@ class _View(ImagingExtractor):
             info=parent.info,
             sources=parent.sources,
             time_is_slowest=parent.time_is_slowest,
+            axes_on_disk="".join(axis for axis in parent.axes_on_disk if axis in axes),
         )
         self._parent = parent
         self._part = part

@@ -16,7 +16,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.artifacts import show_report, showing_progress, tag_run
 from flows.batches import plan_batches
 from flows.events import tell_stored, telling_refusal
-from flows.tasks import prepare_store, publish_store, store_windows
+from flows.tasks import prepare_store, publish_store, reorder_pixels, store_windows
 from flows.watch import watching
 from stores.convert import Prepared, Report
 from stores.options import ConvertOptions
@@ -79,6 +79,8 @@ async def convert(
         )
         for notice in prepared.notices:
             log.warning(notice)
+        if prepared.blocks_to_reorder:
+            await _outcome(runner.submit(reorder_pixels, {"target": target, "blocks": prepared.blocks_to_reorder}))
         batches = [
             runner.submit(store_windows, {"target": target, "first": batch.first, "end": batch.end})
             for batch in plan_batches(prepared.window_count, prepared.window_bytes, lanes)

@@ -15,7 +15,7 @@ from extractors.errors import Code, StorageFailed
 from flows.settings import IngestSettings
 from flows.watch import WATCH
 from stores.audit import Audited, audit_store
-from stores.convert import Prepared, Report, prepare, publish
+from stores.convert import Prepared, Report, prepare, publish, reorder
 from stores.landing import Scan, scan_landing
 from stores.options import ConvertOptions
 from stores.staging import Staging
@@ -34,6 +34,12 @@ def prepare_store(
 ) -> Prepared:
     """Validate the recording, and make its staging store ready."""
     return prepare(Staging(target), recording, options, sampling_frequency_hz=sampling_frequency_hz)
+
+
+@task(task_run_name="reorder", cache_policy=NO_CACHE, persist_result=False)
+def reorder_pixels(target: Path, blocks: int) -> None:
+    """Copy all pixels in the order of time, for the windows to be read from there."""
+    reorder(target, WATCH.get().windows(0, blocks))
 
 
 @task(

@@ -47,7 +47,7 @@ class Watch:
         self._stop.set()
 
     def windows(self, first: int, end: int) -> Iterator[int]:
-        """Windows `first` to `end`, end exclusive, for as long as the run goes on.
+        """Windows, or blocks, `first` to `end`, end exclusive, for as long as the run goes on.
 
         Raises
         ------
@@ -56,7 +56,7 @@ class Watch:
         """
         for window in range(first, end):
             if self._stop.is_set():
-                msg = f"stopped before window {window}"
+                msg = f"stopped before {window} of {end}"
                 raise Stopped(msg)
             yield window
 

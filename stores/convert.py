@@ -1,6 +1,6 @@
 """A whole conversion: the steps, and `convert`, which takes them one after another in this process."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from stores.metadata import RunMetadata, SourceArray, Versions, content_digest, 
 from stores.node import read_group
 from stores.options import ConvertOptions
 from stores.plan import plan_store
+from stores.reorder import needs_reordering
 from stores.space import check_space
 from stores.staging import Job, Staging
 from stores.worker import Worker
@@ -48,6 +49,8 @@ class Prepared(BaseModel):
     window_bytes: int
     total_bytes: int
     resumed_windows: int
+    blocks_to_reorder: int
+    """Of the pass through the source that `reorder` has to make first; 0 where there is none."""
     notices: tuple[str, ...]
 
 
@@ -84,23 +87,36 @@ def prepare(
             difference = _damage(staging.store, job)
         notices: list[str] = []
         stored = 0
+        is_out_of_order = needs_reordering(extractor, plan)
         if earlier is None or difference is not None:
             if difference is not None:
                 notices.append(f"started over: {difference} since the earlier run")
             elif staging.has_unreadable_job():
                 notices.append("started over: the job.json of the earlier run is damaged, or of another version")
             staging.clear()
-            check_space(staging.folder, extractor, plan, Codec(options.codec, plan.pixel_bytes))
+            check_space(
+                staging.folder, extractor, plan, Codec(options.codec, plan.pixel_bytes), reordered=is_out_of_order
+            )
             ngff.create_store(staging.store, plan, options, extractor)
             staging.begin(job)
         else:
             stored = len(staging.journal.stored())
             notices.append(f"going on with an earlier run: {stored} of {plan.window_count} windows are stored")
+        blocks = 0
+        reordered = staging.reordered(plan, extractor.axes_on_disk)
+        if is_out_of_order and not reordered.is_complete and stored < plan.window_count:
+            blocks = reordered.block_count
+            notices.append(
+                f"frames do not lie one after another on disk ({extractor.axes_on_disk}), and memory is too small for "
+                f"the recording: its pixels are first copied in the order of time; until it is stored, that takes "
+                f"{plan.total_bytes / 1e9:.1f} GB more of {staging.folder.parent}"
+            )
         return Prepared(
             window_count=plan.window_count,
             window_bytes=plan.window_bytes(0),
             total_bytes=plan.total_bytes,
             resumed_windows=stored,
+            blocks_to_reorder=blocks,
             notices=tuple(notices),
         )
 
@@ -114,6 +130,32 @@ def _damage(store: Path, job: Job) -> str | None:
     except (InputRefused, StoreDamaged) as fault:
         return f"{fault.path} was damaged"
     return None
+
+
+def reorder(target: Path, blocks: Iterable[int]) -> None:
+    """Copy all pixels in the order of time, for the windows to be read from there.
+
+    Parameters
+    ----------
+    target
+        The target whose staging store was prepared, and is held, by this run.
+    blocks
+        All that are to be reordered, one after another.
+
+    Raises
+    ------
+    SourceChanged
+        The recording changed.
+    StorageFailed
+        The disk is full or failed.
+    """
+    staging = Staging(target)
+    job = staging.require_job()
+    with open_recording(job.recording, sampling_frequency_hz=job.sampling_frequency_hz) as extractor:
+        check_unchanged(job.sources)
+        reordered = staging.reordered(job.plan, extractor.axes_on_disk)
+        reordered.write(extractor, blocks, job.options.workers)
+        check_unchanged(job.sources)
 
 
 def publish(target: Path, *, notices: Sequence[str] = ()) -> Report:
@@ -196,6 +238,8 @@ def convert(
     staging = Staging(target)
     with staging.locked():
         prepared = prepare(staging, recording, options, sampling_frequency_hz=sampling_frequency_hz)
+        if prepared.blocks_to_reorder:
+            reorder(target, range(prepared.blocks_to_reorder))
         notices = _store_all(target, options.workers, progress)
         return publish(target, notices=(*prepared.notices, *notices))
 

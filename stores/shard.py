@@ -5,7 +5,7 @@ then the index (offset and size of each chunk as little-endian unsigned 64-bit, 
 there), then the index's crc32c.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from math import prod
 from pathlib import Path
@@ -29,6 +29,9 @@ _MOST_WINDOW_BYTES = 128 * 1024 * 1024
 _CHECKSUM_BYTES = 4
 _ABSENT = np.uint64(2**64 - 1)
 
+ReadWindow = Callable[[int, NDArray[Any]], None]
+"""Fills an array with the pixels of a window."""
+
 
 class WindowReader:
     """Gives the pixels of windows in the order and form in which they are stored.
@@ -42,16 +45,18 @@ class WindowReader:
         The recording.
     plan
         The plan of its store.
+    read_window
+        Reads the pixels of a whole window, in the store's axes, in place of the extractor.
     """
 
-    def __init__(self, extractor: ImagingExtractor, plan: Plan) -> None:
+    def __init__(self, extractor: ImagingExtractor, plan: Plan, read_window: ReadWindow | None = None) -> None:
         self._extractor = extractor
         self._plan = plan
         self._dtype = np.dtype(plan.dtype)
         self._chunk = np.zeros(plan.chunk_shape, self._dtype)
+        self._read_window = read_window
         self._window: NDArray[Any] | None = None
-        if not extractor.time_is_slowest and plan.window_bytes(0) <= _MOST_WINDOW_BYTES:
-            # Through such a file one goes once for a window, instead of once for each of its chunks.
+        if takes_whole_windows(extractor, plan):
             start, end = plan.window_samples(0)
             self._window = np.empty((end - start, *plan.shape[1:]), self._dtype)
 
@@ -64,8 +69,12 @@ class WindowReader:
         # Judged by the last sample: to the first ones the kernel, reading ahead for the window before, has often come.
         in_memory = self._extractor.is_in_memory(end - 1)
         if self._window is not None:
-            everything = (slice(start, end), *(slice(0, size) for size in self._plan.shape[1:]))
-            self._read(everything, self._window[: end - start])
+            pixels = self._window[: end - start]
+            if self._read_window is not None:
+                self._read_window(window, pixels)
+            else:
+                everything = (slice(start, end), *(slice(0, size) for size in self._plan.shape[1:]))
+                read_region(self._extractor, self._plan.axes, everything, pixels)
         for samples, chunks in groupby(self._plan.window_chunks(window), lambda chunk: chunk.region[0]):
             try:
                 for chunk in chunks:
@@ -88,7 +97,7 @@ class WindowReader:
                 for whole, cut in zip(chunk.region, part, strict=True)
             )
             if self._window is None:
-                self._read(region, pixels)
+                read_region(self._extractor, self._plan.axes, region, pixels)
             else:
                 rows = slice(region[0].start - start_sample, region[0].stop - start_sample)
                 pixels[...] = self._window[(rows, *region[1:])]
@@ -96,14 +105,19 @@ class WindowReader:
         digest.end_chunk(chunk.region, inside)
         return self._chunk
 
-    def _read(self, region: tuple[slice, ...], out: NDArray[Any]) -> None:
-        """Read a region given in the store's axes into `out`, by the extractor's axes."""
-        axes = self._plan.axes
-        parts = dict(zip(axes, region, strict=True))
-        missing = tuple(position for position, axis in enumerate(self._extractor.axes) if axis not in axes)
-        view = out.transpose([axes.index(axis) for axis in self._extractor.axes if axis in axes])
-        selection = tuple(parts.get(axis, slice(0, 1)) for axis in self._extractor.axes)
-        self._extractor.read(selection, np.expand_dims(view, missing))
+
+def takes_whole_windows(extractor: ImagingExtractor, plan: Plan) -> bool:
+    """Whether one goes through the file once for a window, instead of once for each of its chunks."""
+    return not extractor.time_is_slowest and plan.window_bytes(0) <= _MOST_WINDOW_BYTES
+
+
+def read_region(extractor: ImagingExtractor, axes: str, region: tuple[slice, ...], out: NDArray[Any]) -> None:
+    """Read a region given in the store's `axes` into `out`, by the extractor's axes."""
+    parts = dict(zip(axes, region, strict=True))
+    missing = tuple(position for position, axis in enumerate(extractor.axes) if axis not in axes)
+    view = out.transpose([axes.index(axis) for axis in extractor.axes if axis in axes])
+    selection = tuple(parts.get(axis, slice(0, 1)) for axis in extractor.axes)
+    extractor.read(selection, np.expand_dims(view, missing))
 
 
 def pieces(extent: tuple[int, ...], pixels: int) -> Iterator[tuple[slice, ...]]:

@@ -14,8 +14,10 @@ from stores.summary import Digest
 _MARGIN = 1.1
 
 
-def check_space(folder: Path, extractor: ImagingExtractor, plan: Plan, codec: Codec) -> None:
+def check_space(folder: Path, extractor: ImagingExtractor, plan: Plan, codec: Codec, *, reordered: bool) -> None:
     """Compare the free space with what the store will take, judged by one chunk of the first, middle and last window.
+
+    Where the pixels are `reordered` first, the copy of them takes as much as they do.
 
     Raises
     ------
@@ -23,7 +25,8 @@ def check_space(folder: Path, extractor: ImagingExtractor, plan: Plan, codec: Co
         With code `no-space`, before a byte of the store is written.
     """
     free = shutil.disk_usage(folder).free
-    if free >= plan.total_bytes * _MARGIN:
+    copied = plan.total_bytes if reordered else 0
+    if free >= copied + plan.total_bytes * _MARGIN:
         return  # even if nothing of it can be made smaller
     reader = WindowReader(extractor, plan)
     raw = encoded = 0
@@ -31,7 +34,7 @@ def check_space(folder: Path, extractor: ImagingExtractor, plan: Plan, codec: Co
         _, pixels = next(reader.chunks(window, Digest()))
         raw += pixels.nbytes
         encoded += len(codec.encode(pixels))
-    needed = int(plan.total_bytes * encoded / raw * _MARGIN)
+    needed = copied + int(plan.total_bytes * encoded / raw * _MARGIN)
     if needed > free:
         raise StorageFailed(
             Code.NO_SPACE,

@@ -8,6 +8,7 @@ job.json         what is converted, from what, how; written last, so that its pr
 journal.jsonl    receipts
 statistics.bin   minimum, maximum and mean of each sample
 pictures.bin     mean image of each window
+reordered.*      all pixels in the order of time, where the recording is not and is larger than memory
 lock             who writes
 ```
 """
@@ -31,8 +32,17 @@ from stores.metadata import SourceArray
 from stores.options import ConvertOptions
 from stores.overview import Overview
 from stores.plan import Plan
+from stores.reorder import Reordered
 
-_OURS = ("journal.jsonl", "statistics.bin", "pictures.bin", "window*.tmp", ".job.json.tmp")
+_OURS = (
+    "journal.jsonl",
+    "statistics.bin",
+    "pictures.bin",
+    "window*.tmp",
+    "reordered.*",
+    ".reordered.*.tmp",
+    ".job.json.tmp",
+)
 
 
 class Job(BaseModel):
@@ -211,6 +221,10 @@ class Staging:
     def overview(self, plan: Plan) -> Overview:
         """What the windows told besides their pixels."""
         return Overview(self.folder, plan)
+
+    def reordered(self, plan: Plan, axes_on_disk: str) -> Reordered:
+        """The pixels in the order of time."""
+        return Reordered(self.folder, plan, axes_on_disk)
 
     def publish(self) -> None:
         """Make the store the target: whole, flushed, by one rename.

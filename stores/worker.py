@@ -92,7 +92,8 @@ class Worker:
                 self._notify(f"window {window} of the earlier run is written again: {damage}")
         check_unchanged(self._job.sources)
         if self._reader is None:
-            self._reader = WindowReader(self._extractor, self.plan)
+            reordered = self._staging.reordered(self.plan, self._extractor.axes_on_disk)
+            self._reader = WindowReader(self._extractor, self.plan, reordered.read if reordered.is_complete else None)
         temporary = self._staging.temporary_path(window)
         summary, stored_bytes = write_shard(self._reader, self.plan, self._codec, window, temporary)
         check_unchanged(self._job.sources)

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from stores.lock import hold
+from stores.verify import verify_store
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Interrupted = Callable[..., tuple[int, str]]
@@ -57,6 +58,35 @@ def test_a_conversion_is_one_flow_run_that_is_named_after_its_recording(
     assert (prepare, publish) == ("prepare", "publish")
     assert re.fullmatch(r"windows 0 to \d", windows)
     assert all(task["state_type"] == "COMPLETED" for task in tasks)
+
+
+def test_a_file_larger_than_memory_is_reordered_in_a_task_of_its_own(
+    prefect_api: str, recording: Path, tmp_path: Path
+) -> None:
+    """The flow in a process where memory is small."""
+    script = (
+        "import asyncio, pathlib, sys, stores.reorder\n"
+        "stores.reorder.available_bytes = lambda: 1000\n"
+        "from flows.convert import convert\n"
+        "from stores.options import ConvertOptions\n"
+        "options = ConvertOptions(chunk_bytes=4096, shard_bytes=409600)\n"
+        "asyncio.run(convert(*map(pathlib.Path, sys.argv[1:3]), options))\n"
+    )
+    described = {
+        "dtype": "<u2",
+        "axes": "yxt",
+        "rows": 32,
+        "columns": 64,
+        "samples": 300,
+        "sampling_frequency_hz": 30.0,
+    }
+    recording.with_name("movie.layout.json").write_text(json.dumps(described | {"sampling_frequency_hz": 30.0}))
+    environment = {"PREFECT_API_URL": prefect_api, "HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    command = [sys.executable, "-c", script, recording, tmp_path / "m.zarr"]
+    subprocess.run(command, env=environment, check=True, timeout=120)
+    assert not verify_store(tmp_path / "m.zarr", source=recording).findings
+    runs = ask(prefect_api, "flow_runs", sort="START_TIME_DESC", limit=1)
+    assert "reorder" in {task["name"] for task in task_runs(prefect_api, runs[0], 4)}
 
 
 def test_the_dashboard_is_there_at_the_printed_address(prefect_api: str) -> None:

@@ -1,6 +1,6 @@
 """kill -9 in the middle of a sweep: when everything runs again, each recording is stored once and nothing is left.
 
-Real processes: the server of `zarrmill serve` with its database, a process worker, and flow runs that the worker starts.
+Real processes: the server of `zarrmill serve` with its database, a process worker, and flow runs that it starts.
 """
 
 import json

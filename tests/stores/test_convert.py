@@ -302,7 +302,7 @@ def test_a_disk_that_fills_up_is_one_clear_error_and_the_run_goes_on_when_there_
     source.write_bytes(rng.integers(0, 2**16, (64, 64, 64), "<u2").tobytes())
     ballast = small_disk / "ballast"
     ballast.write_bytes(bytes(800_000))
-    monkeypatch.setattr(module, "check_space", lambda *_: None)  # another program took the room after the check
+    monkeypatch.setattr(module, "check_space", lambda *_, **__: None)  # another program took the room after the check
     options = ConvertOptions(codec="none", chunk_bytes=8192, shard_bytes=32768, workers=2)
     target = small_disk / "rec.zarr"
     with pytest.raises(StorageFailed) as refusal:
