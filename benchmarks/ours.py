@@ -41,9 +41,9 @@ def engine_writing(job: Job) -> Run:
     def run() -> None:
         job.output.mkdir()
         staging = Staging(job.store)
-        with staging.locked(), ThreadPoolExecutor(job.workers + 1) as pool:
+        with staging.locked(), ThreadPoolExecutor(options.threads) as pool:
             count = prepare(staging, recording, options).window_count
-            lanes = [range(first, count, job.workers + 1) for first in range(job.workers + 1)]
+            lanes = [range(first, count, options.threads) for first in range(options.threads)]
             list(pool.map(write, lanes))
 
     return run

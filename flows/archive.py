@@ -92,14 +92,16 @@ def status(*, archive: Path, quiet: bool) -> Answer:  # noqa: ARG001 - says noth
     from stores.status import read_status
 
     found = read_status(archive)
-    audited = "never" if found.oldest_audit is None else f"{found.oldest_audit:%Y-%m-%d %H:%M} UTC"
+    audited = f"{found.stored - found.never_audited} of {found.stored}"
+    if found.oldest_audit is not None:
+        audited += f"; the longest ago: {found.oldest_audit:%Y-%m-%d %H:%M} UTC"
     rows = {
         "archive": str(archive),
         "stored": str(found.stored),
         "refused": str(len(found.refused)),
         "in progress": str(len(found.in_progress)),
         "damaged": str(len(found.damaged)),
-        "audited": f"all but {found.never_audited}; the longest ago: {audited}",
+        "audited": audited,
         "sweep": found.sweep or "none is running",
     }
     lines = [table(rows)]

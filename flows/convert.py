@@ -52,9 +52,7 @@ async def convert(
     log = get_run_logger()
     started = time.monotonic()
     await tag_run(recording)
-    # One thread more than workers: one of them waits for the disk most of the time.
-    lanes = options.workers + 1
-    runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=lanes)
+    runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=options.threads)
     # In the end, however it comes: tasks are told to stop, the runner waits for them, and only then the lock is freed.
     # One client for all tasks: without it each makes two of its own, and reads the certificates of the world for both.
     # Without tags of their own: for each, every task would ask the server whether it is a limit.
@@ -83,7 +81,7 @@ async def convert(
             await _outcome(runner.submit(reorder_pixels, {"target": target, "blocks": prepared.blocks_to_reorder}))
         batches = [
             runner.submit(store_windows, {"target": target, "first": batch.first, "end": batch.end})
-            for batch in plan_batches(prepared.window_count, prepared.window_bytes, lanes)
+            for batch in plan_batches(prepared.window_count, prepared.window_bytes, options.threads)
         ]
         async with showing_progress(watch, prepared.total_bytes):
             notices = await asyncio.to_thread(_gather, batches)

@@ -240,11 +240,11 @@ def convert(
         prepared = prepare(staging, recording, options, sampling_frequency_hz=sampling_frequency_hz)
         if prepared.blocks_to_reorder:
             reorder(target, range(prepared.blocks_to_reorder))
-        notices = _store_all(target, options.workers, progress)
+        notices = _store_all(target, options.threads, progress)
         return publish(target, notices=(*prepared.notices, *notices))
 
 
-def _store_all(target: Path, workers: int, progress: Progress | None) -> list[str]:
+def _store_all(target: Path, threads: int, progress: Progress | None) -> list[str]:
     plan = Staging(target).require_job().plan
     notices: list[str] = []
     bytes_done = 0
@@ -265,6 +265,5 @@ def _store_all(target: Path, workers: int, progress: Progress | None) -> list[st
         if progress is not None:
             progress(bytes_done, plan.total_bytes)
 
-    # One thread more than workers: one of them waits for the disk most of the time.
-    work_off(range(plan.window_count), lane, min(workers + 1, plan.window_count), done)
+    work_off(range(plan.window_count), lane, min(threads, plan.window_count), done)
     return notices

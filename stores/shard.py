@@ -24,7 +24,7 @@ from stores.summary import Digest, Summary
 
 # Pixels are read, digested and counted in pieces that are still in the cache, and large enough for Python not to count.
 _PIECE_BYTES = 1024 * 1024
-# Three threads hold one each; a shard of the usual size, not a volume of gigabytes.
+# Each thread holds one; a shard of the usual size, not a volume of gigabytes.
 _MOST_WINDOW_BYTES = 128 * 1024 * 1024
 _CHECKSUM_BYTES = 4
 _ABSENT = np.uint64(2**64 - 1)
