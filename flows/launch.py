@@ -15,8 +15,9 @@ os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import TerminationSignal
+from prefect.settings import PREFECT_HOME
 
-from extractors.errors import Code, InputRefused
+from extractors.errors import Code, InputRefused, StorageFailed
 from flows.convert import convert
 from flows.ingest import ingest
 from flows.settings import IngestSettings
@@ -108,6 +109,7 @@ def _launch(flow: Any, announce: Callable[[LaunchedRun], None], *parameters: Any
 async def _reach_api() -> None:
     api = os.environ.get("PREFECT_API_URL")
     if not api:
+        _require_home(PREFECT_HOME.value())
         return
     async with get_client() as client:
         fault = await client.api_healthcheck()
@@ -118,6 +120,18 @@ async def _reach_api() -> None:
             expected=f"a Prefect API that answers at {api}",
             found=str(fault) or type(fault).__name__,
             todo="Start its server, or set PREFECT_API_URL to another one; unset it to convert without Prefect.",
+        )
+
+
+def _require_home(home: Path) -> None:
+    """The temporary server has its database there; without it, it tries for minutes and fails."""
+    if not os.access(home, os.W_OK | os.X_OK):
+        raise StorageFailed(
+            Code.STORAGE_FAILED,
+            path=home,
+            expected="a folder for Prefect's temporary server",
+            found="none that can be written",
+            todo="Set PREFECT_HOME to a folder that can, or PREFECT_API_URL to the address of a server.",
         )
 
 

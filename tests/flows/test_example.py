@@ -1,5 +1,7 @@
 """The example's recording: made once, and never over somebody else's."""
 
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,8 @@ import pytest
 from extractors.errors import Code, StorageFailed, TargetRefused
 from extractors.recording import open_recording
 from flows.example import make_recording
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def test_it_can_be_opened_and_is_not_made_twice(tmp_path: Path) -> None:
@@ -30,3 +34,11 @@ def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> None
     (tmp_path / "file").touch()
     with pytest.raises(StorageFailed):
         make_recording(tmp_path / "file")
+
+
+def test_a_home_that_cannot_be_written_is_one_clear_error(zarrmill: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    told = zarrmill("example", tmp_path / "demo", PREFECT_HOME=str(tmp_path / "file" / "prefect"))
+    assert told.returncode == 1
+    assert f"[storage-failed] {tmp_path}/file/prefect: expected a folder for Prefect's temporary server" in told.stderr
+    assert "Traceback" not in told.stderr
