@@ -16,6 +16,8 @@ from stores.options import ConvertOptions
 NGFF_ORDER = "tczyx"
 FEW_SHARDS = 16
 """A recording of fewer shards gets shards of half the size."""
+MOST_WINDOW_BYTES = 80 * 1024 * 1024
+"""Where frames do not lie one after another on disk: each of four or more threads holds a window then."""
 
 
 class Chunk(NamedTuple):
@@ -120,8 +122,8 @@ def plan_store(extractor: ImagingExtractor, options: ConvertOptions) -> Plan:
     A chunk is filled from the fastest axis on, x, y, z, c, t, up to `options.chunk_bytes`: whole rows first, whole
     frames next, then whole samples. A shard holds every chunk of its samples, and so many samples that it comes near
     `options.shard_bytes`; never less than one chunk's. Recordings of few shards get shards of half that size: threads
-    take one each, and should end at about the same time. Where frames do not lie one after another on disk, five
-    eighths of it, because threads hold whole windows then.
+    take one each, and should end at about the same time. Where frames do not lie one after another on disk, a
+    shard holds at most `MOST_WINDOW_BYTES`.
     """
     canonical = dict(zip(extractor.axes, extractor.shape, strict=True))
     channels_named = extractor.info.channel_names is not None
@@ -140,8 +142,7 @@ def plan_store(extractor: ImagingExtractor, options: ConvertOptions) -> Plan:
     if shape[0] * sample_bytes < FEW_SHARDS * shard_bytes:
         shard_bytes //= 2
     if not extractor.time_is_slowest:
-        # Each thread holds a whole window of these in memory.
-        shard_bytes = min(shard_bytes, options.shard_bytes * 5 // 8)
+        shard_bytes = min(shard_bytes, MOST_WINDOW_BYTES)
     chunks_in_time = max(1, shard_bytes // (sample_bytes * chunk[0]))
     chunks_in_time = min(chunks_in_time, math.ceil(shape[0] / chunk[0]))
     shard = [chunk[0] * chunks_in_time]

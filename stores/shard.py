@@ -19,13 +19,11 @@ from extractors.imaging import ImagingExtractor
 from stores.codec import Codec
 from stores.direct import DirectWriter
 from stores.disk import storage_faults
-from stores.plan import Chunk, Plan
+from stores.plan import MOST_WINDOW_BYTES, Chunk, Plan
 from stores.summary import Digest, Summary
 
 # Pixels are read, digested and counted in pieces that are still in the cache, and large enough for Python not to count.
 _PIECE_BYTES = 1024 * 1024
-# Each thread holds one; a shard of the usual size, not a volume of gigabytes.
-_MOST_WINDOW_BYTES = 128 * 1024 * 1024
 _CHECKSUM_BYTES = 4
 _ABSENT = np.uint64(2**64 - 1)
 
@@ -108,7 +106,7 @@ class WindowReader:
 
 def takes_whole_windows(extractor: ImagingExtractor, plan: Plan) -> bool:
     """Whether one goes through the file once for a window, instead of once for each of its chunks."""
-    return not extractor.time_is_slowest and plan.window_bytes(0) <= _MOST_WINDOW_BYTES
+    return not extractor.time_is_slowest and plan.window_bytes(0) <= MOST_WINDOW_BYTES
 
 
 def read_region(extractor: ImagingExtractor, axes: str, region: tuple[slice, ...], out: NDArray[Any]) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from extractors.imaging import ImagingExtractor
 from extractors.info import RecordingInfo
 from stores.options import MIB, ConvertOptions
-from stores.plan import NGFF_ORDER, Plan, plan_store
+from stores.plan import MOST_WINDOW_BYTES, NGFF_ORDER, Plan, plan_store
 
 
 class Shape(ImagingExtractor):
@@ -86,3 +86,10 @@ def test_windows_stay_near_the_size_asked_for_however_long_the_recording(samples
 def test_a_recording_of_few_shards_gets_smaller_ones_for_threads_to_end_together() -> None:
     assert plan("tyxc", (4095, 512, 512, 1)).samples_per_window == 128
     assert plan("tyxc", (4096, 512, 512, 1)).samples_per_window == 256
+
+
+def test_windows_of_frame_last_recordings_fit_in_memory() -> None:
+    info = RecordingInfo(name="r", format="made")
+    shape = Shape(axes="tyxc", shape=(100_000, 512, 512, 1), dtype=np.dtype("<u2"), info=info, time_is_slowest=False)
+    made = plan_store(shape, ConvertOptions(shard_bytes=1024 * MIB))
+    assert made.window_bytes(0) == MOST_WINDOW_BYTES

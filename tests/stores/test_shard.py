@@ -159,7 +159,7 @@ def test_a_damaged_shard_is_found(make_recording: MakeRecording, tmp_path: Path,
 def test_where_samples_are_scattered_a_window_is_held_only_if_it_is_small(
     make_recording: MakeRecording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
-    monkeypatch.setattr("stores.shard._MOST_WINDOW_BYTES", most)
+    monkeypatch.setattr("stores.shard.MOST_WINDOW_BYTES", most)
     reads: list[int] = []
     read = BinaryImagingExtractor.read
 
