@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ Configuration = Callable[[str], AioSqliteConfiguration]
 
 def read_then_write_at_the_same_time(configuration: Configuration, database: Path) -> int:
     """Two transactions that read the same number, wait for each other, and write one more; gives the number."""
-    with sqlite3.connect(database) as connection:
+    with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("CREATE TABLE count (number INTEGER)")
         connection.execute("INSERT INTO count VALUES (0)")
 
@@ -43,7 +44,7 @@ def read_then_write_at_the_same_time(configuration: Configuration, database: Pat
             await (await config.engine()).dispose()
 
     asyncio.run(both())
-    with sqlite3.connect(database) as connection:
+    with closing(sqlite3.connect(database)) as connection:
         number: int = connection.execute("SELECT number FROM count").fetchone()[0]
     return number
 
