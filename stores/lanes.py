@@ -5,6 +5,9 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 
+# A signal that comes while a thread goes to wait for another is seen by Python only after that wait.
+_SECONDS_TO_A_SIGNAL = 0.2
+
 Lane = Callable[[], AbstractContextManager[Callable[[int], None]]]
 """Opens one thread's hands: what takes a window and works on it."""
 
@@ -49,6 +52,8 @@ def work_off(windows: Iterable[int], lane: Lane, threads: int, done: Callable[[i
         try:
             ends.extend(pool.submit(run) for _ in range(threads))
             for end in ends:
+                while not end.done():
+                    wait([end], _SECONDS_TO_A_SIGNAL)
                 end.result()
         except BaseException:
             stop.set()

@@ -1,5 +1,6 @@
 """Threads that share windows: who interrupts them gets control back when all of them have ended."""
 
+import _thread
 import signal
 import threading
 import time
@@ -37,3 +38,22 @@ def test_a_second_interruption_does_not_leave_threads_behind() -> None:
         work_off(range(9), lane, 1, lambda _: None)
     assert ended == [0]
     presser.join()
+
+
+def test_a_signal_that_comes_right_before_the_wait_is_not_put_off_until_the_last_window() -> None:
+    """It is known to Python then, but wakes nobody: as `interrupt_main` tells Python alone, and not the kernel."""
+    windows = 10_000
+    done: list[int] = []
+
+    @contextmanager
+    def lane() -> Iterator[Callable[[int], None]]:
+        def work(window: int) -> None:
+            if window == 20:
+                _thread.interrupt_main()
+            time.sleep(0.002)
+
+        yield work
+
+    with pytest.raises(KeyboardInterrupt):
+        work_off(range(windows), lane, 1, done.append)
+    assert len(done) < windows
