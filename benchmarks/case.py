@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stores.plan import MOST_WINDOW_BYTES
-
 MIB = 1024 * 1024
 
 _UNITS = {"": 1, "KiB": 1024, "MiB": MIB, "GiB": 1024 * MIB}
@@ -98,11 +96,8 @@ class Case:
 
     @property
     def shard_shape(self) -> tuple[int, ...]:
-        """Shape of a shard; bounded, as zarrmill does it, where frames do not lie one after another on disk."""
-        target_bytes = self.shard_target_bytes
-        if self.disk_axes[0] != "t":
-            target_bytes = min(target_bytes, MOST_WINDOW_BYTES)
-        chunks = min(max(1, target_bytes // self.chunk_bytes), math.ceil(self.samples / self.chunk_shape[0]))
+        """Shape of a shard."""
+        chunks = min(max(1, self.shard_target_bytes // self.chunk_bytes), math.ceil(self.samples / self.chunk_shape[0]))
         return (chunks * self.chunk_shape[0], *self.shape[1:])
 
     @cached_property

@@ -41,9 +41,9 @@ def engine_writing(job: Job) -> Run:
     def run() -> None:
         job.output.mkdir()
         staging = Staging(job.store)
-        with staging.locked(), ThreadPoolExecutor(options.threads) as pool:
+        with staging.locked(), ThreadPoolExecutor(options.workers) as pool:
             count = prepare(staging, recording, options).window_count
-            lanes = [range(first, count, options.threads) for first in range(options.threads)]
+            lanes = [range(first, count, options.workers) for first in range(options.workers)]
             list(pool.map(write, lanes))
 
     return run

@@ -52,7 +52,7 @@ async def convert(
     log = get_run_logger()
     started = time.monotonic()
     await tag_run(recording)
-    runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=options.threads)
+    runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=options.workers)
     # In the end, however it comes: tasks are told to stop, the runner waits for them, and only then the lock is freed.
     # One client for all tasks: without it each makes two of its own, and reads the certificates of the world for both.
     # Without tags of their own: for each, every task would ask the server whether it is a limit.
@@ -81,7 +81,7 @@ async def convert(
             await _outcome(runner.submit(reorder_pixels, {"target": target, "blocks": prepared.blocks_to_reorder}))
         batches = [
             runner.submit(store_windows, {"target": target, "first": batch.first, "end": batch.end})
-            for batch in plan_batches(prepared.window_count, prepared.window_bytes, options.threads)
+            for batch in plan_batches(prepared.window_count, prepared.window_bytes, options.workers)
         ]
         async with showing_progress(watch, prepared.total_bytes):
             notices = await asyncio.to_thread(_gather, batches)

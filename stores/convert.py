@@ -240,7 +240,7 @@ def convert(
         prepared = prepare(staging, recording, options, sampling_frequency_hz=sampling_frequency_hz)
         if prepared.blocks_to_reorder:
             reorder(target, range(prepared.blocks_to_reorder))
-        notices = _store_all(target, options.threads, progress)
+        notices = _store_all(target, options.workers, progress)
         return publish(target, notices=(*prepared.notices, *notices))
 
 

@@ -4,11 +4,15 @@ A recording is larger than memory: shards that pass through the page cache push 
 the copy into it costs more than encoding leaves to spare. Read past it, a file is what the disk has, and not what
 memory remembers of it. Linux asks for whole blocks then, in memory, in the file and in length (open(2), O_DIRECT);
 where a file system cannot do it, the page cache is used.
+
+Nobody writes late or reads ahead for such a file but we: a thread beside the caller's does, so that one encodes while
+the bytes before are on their way to the disk, and decodes while the bytes after are on their way from it.
 """
 
 import errno
 import fcntl
 import os
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -47,10 +51,11 @@ def _aligned(size: int) -> NDArray[np.uint8]:
 
 
 class _Direct:
-    """An open file; closed by leaving the block."""
+    """An open file, with a thread beside the caller's; closed by leaving the block."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self._beside = ThreadPoolExecutor(1, "direct")
 
     def __enter__(self) -> Self:
         return self
@@ -61,7 +66,8 @@ class _Direct:
         self.close()
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; what is under way ends before, and whether it failed is not told any more."""
+        self._beside.shutdown()
         os.close(self._descriptor)
 
 
@@ -82,6 +88,8 @@ class DirectWriter(_Direct):
     def __init__(self, path: Path) -> None:
         super().__init__(_open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC))
         self._memory = _aligned(_WRITE_BYTES)
+        self._written = _aligned(_WRITE_BYTES)
+        self._writing: Future[None] | None = None
         self._filled = 0
         self.size_bytes = 0
         """Bytes taken so far."""
@@ -96,26 +104,36 @@ class DirectWriter(_Direct):
             self._filled += len(part)
             octets = octets[len(part) :]
             if self._filled == len(self._memory):
-                self._write_out()
+                self._write_behind()
 
     def finish(self) -> None:
         """Write what is left, and flush the file to the disk."""
         padding = -self._filled % _BLOCK
         self._memory[self._filled : self._filled + padding] = 0
         self._filled += padding
-        self._write_out()
+        self._write_behind()
+        self._wait()
         os.ftruncate(self._descriptor, self.size_bytes)
         os.fsync(self._descriptor)
 
-    def _write_out(self) -> None:
-        left = self._memory[: self._filled].data
+    def _write_behind(self) -> None:
+        """Have what is in memory written; the other half of the memory, which is written by then, is filled next."""
+        self._wait()
+        self._writing = self._beside.submit(self._write_out, self._memory[: self._filled].data)
+        self._memory, self._written = self._written, self._memory
+        self._filled = 0
+
+    def _wait(self) -> None:
+        if self._writing is not None:
+            self._writing.result()
+
+    def _write_out(self, left: memoryview) -> None:
         while left:
             try:
                 left = left[os.write(self._descriptor, left) :]
             except OSError as fault:
                 if fault.errno != errno.EINVAL or not _use_page_cache(self._descriptor):
                     raise
-        self._filled = 0
 
 
 class DirectReader(_Direct):
@@ -130,23 +148,47 @@ class DirectReader(_Direct):
     def __init__(self, path: Path) -> None:
         super().__init__(_open(path, os.O_RDONLY))
         self._memory = _aligned(_BLOCK)
+        self._other = _aligned(_BLOCK)
+        self._ahead: tuple[int, int, Future[NDArray[np.uint8]]] | None = None
 
     @property
     def size_bytes(self) -> int:
         """Size of the file."""
         return os.fstat(self._descriptor).st_size
 
-    def read(self, offset_bytes: int, size_bytes: int) -> NDArray[np.uint8]:
-        """Give so many bytes, fewer at the file's end; they are valid until the next call."""
+    def read(self, offset_bytes: int, size_bytes: int, then_bytes: int = 0) -> NDArray[np.uint8]:
+        """Give so many bytes, fewer at the file's end; they are valid until the next call.
+
+        Those after them are fetched meanwhile: as many as `then_bytes`, if that is what will be asked for next.
+        """
+        found = self._fetched_ahead(offset_bytes, size_bytes)
+        self._memory, self._other = self._other, self._memory
+        if found is None:
+            self._memory = _with_room(self._memory, offset_bytes, size_bytes)
+            found = self._fetch(self._memory, offset_bytes, size_bytes)
+        if then_bytes:
+            begin_bytes = offset_bytes + size_bytes
+            self._other = _with_room(self._other, begin_bytes, then_bytes)
+            fetched = self._beside.submit(self._fetch, self._other, begin_bytes, then_bytes)
+            self._ahead = begin_bytes, then_bytes, fetched
+        return found
+
+    def _fetched_ahead(self, offset_bytes: int, size_bytes: int) -> NDArray[np.uint8] | None:
+        ahead, self._ahead = self._ahead, None
+        if ahead is None:
+            return None
+        begin_bytes, fetched_bytes, fetched = ahead
+        wait([fetched])
+        return fetched.result() if (begin_bytes, fetched_bytes) == (offset_bytes, size_bytes) else None
+
+    def _fetch(self, memory: NDArray[np.uint8], offset_bytes: int, size_bytes: int) -> NDArray[np.uint8]:
         skipped = offset_bytes % _BLOCK
         begin, wanted = offset_bytes - skipped, skipped + size_bytes
         room = wanted + -wanted % _BLOCK
-        if len(self._memory) < room:
-            self._memory = _aligned(room)
         found = 0
         while found < wanted:
             try:
-                more = os.preadv(self._descriptor, [self._memory[found:room].data], begin + found)
+                more = os.preadv(self._descriptor, [memory[found:room].data], begin + found)
             except OSError as fault:
                 if fault.errno != errno.EINVAL or not _use_page_cache(self._descriptor):
                     raise
@@ -154,4 +196,10 @@ class DirectReader(_Direct):
             if more == 0:
                 break
             found += more
-        return self._memory[skipped : min(found, wanted)]
+        return memory[skipped : min(found, wanted)]
+
+
+def _with_room(memory: NDArray[np.uint8], offset_bytes: int, size_bytes: int) -> NDArray[np.uint8]:
+    """Give `memory`, or more, for the blocks that hold these bytes."""
+    wanted = offset_bytes % _BLOCK + size_bytes
+    return memory if len(memory) >= wanted else _aligned(wanted + -wanted % _BLOCK)

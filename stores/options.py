@@ -50,11 +50,6 @@ class ConvertOptions(BaseModel):
         default_factory=usable_cores, ge=1, le=256, description="Threads that read, encode, write and verify."
     )
 
-    @property
-    def threads(self) -> int:
-        """Threads that convert: two more than workers, because some always wait for the disk."""
-        return self.workers + 2
-
     def stored_form(self) -> dict[str, str | int]:
         """The part that shapes the store's bytes, for run metadata and for deciding whether to resume."""
         return {"codec": self.codec, "chunk_bytes": self.chunk_bytes, "shard_bytes": self.shard_bytes}

@@ -16,8 +16,8 @@ from stores.options import ConvertOptions
 NGFF_ORDER = "tczyx"
 FEW_SHARDS = 16
 """A recording of fewer shards gets shards of half the size."""
-MOST_WINDOW_BYTES = 80 * 1024 * 1024
-"""Where frames do not lie one after another on disk: each of four or more threads holds a window then."""
+MOST_WINDOW_BYTES = 128 * 1024 * 1024
+"""Where frames do not lie one after another on disk: each thread holds a window then."""
 
 
 class Chunk(NamedTuple):

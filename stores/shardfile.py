@@ -79,7 +79,10 @@ class ShardFile:
         except OSError as fault:
             raise _unreadable(path, fault) from fault
         try:
+            self._sizes: dict[int, int] = {}
             self._index = self._read_index(chunks_per_shard)
+            chunks = self._index.reshape(-1, 2).tolist()
+            self._sizes = {offset: size for offset, size in chunks if offset + size <= self._data_bytes}
         except BaseException:
             self.close()
             raise
@@ -125,8 +128,8 @@ class ShardFile:
         self._data_bytes = file_bytes - size
         if self._data_bytes < 0:
             self._damaged(f"at least the {size} bytes of its index", f"{file_bytes} bytes")
-        table = self._checked("the shard's index", self._pread(self._data_bytes, size))
-        return table.copy().view("<u8").reshape(*chunks_per_shard, 2)
+        table = self._checked("the shard's index", self._pread(self._data_bytes, size)).copy().view("<u8")
+        return table.reshape(*chunks_per_shard, 2)
 
     def _checked(self, what: str, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Give what stands before the checksum at the end of `data`."""
@@ -139,7 +142,10 @@ class ShardFile:
 
     def _pread(self, offset: int, size: int) -> NDArray[np.uint8]:
         try:
-            data = np.frombuffer(self._file.read(offset, size), np.uint8)
+            if isinstance(self._file, DirectReader):
+                data = self._file.read(offset, size, then_bytes=self._sizes.get(offset + size, 0))
+            else:
+                data = np.frombuffer(self._file.read(offset, size), np.uint8)
         except OSError as fault:
             raise _unreadable(self.path, fault) from fault
         if len(data) < size:

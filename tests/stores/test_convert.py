@@ -388,7 +388,7 @@ def test_a_write_error_names_the_file(
     assert refusal.value.code == Code.STORAGE_FAILED
 
 
-def test_no_more_threads_read_than_workers_and_two(
+def test_no_more_threads_read_than_there_are_workers(
     make_recording: MakeRecording, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, _ = make_recording()
@@ -401,7 +401,7 @@ def test_no_more_threads_read_than_workers_and_two(
 
     monkeypatch.setattr(StridedReader, "read", watched)
     convert(source, target, OPTIONS)
-    assert len(threads - {threading.get_ident()}) <= OPTIONS.workers + 2
+    assert len(threads - {threading.get_ident()}) <= OPTIONS.workers
 
 
 def test_a_journal_without_its_job_counts_for_nothing(make_recording: MakeRecording, target: Path) -> None:

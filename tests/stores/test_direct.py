@@ -2,6 +2,7 @@
 
 import errno
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,77 @@ def test_any_part_of_a_file_is_read_and_what_is_past_its_end_is_left_out(path: P
         for offset in (0, 1, 4000, 4096, 19_999):
             for wanted in (0, 1, 4096, 5000, 30_000):
                 assert bytes(file.read(offset, wanted)) == content[offset : offset + wanted]
+
+
+@pytest.mark.parametrize("sizes", [[1], [4096, 4096], [5000, 1, 100_000, 3000], [10, 0, 20]])
+def test_what_follows_is_fetched_meanwhile_and_is_what_follows(path: Path, sizes: list[int]) -> None:
+    content = os.urandom(sum(sizes))
+    path.write_bytes(content)
+    with DirectReader(path) as file:
+        offset = 0
+        for size, then in zip(sizes, [*sizes[1:], 4096], strict=True):  # the last 4096 are past the file's end
+            assert bytes(file.read(offset, size, then)) == content[offset : offset + size]
+            offset += size
+        assert bytes(file.read(0, sizes[0])) == content[: sizes[0]]
+
+
+def test_a_fault_in_what_is_fetched_ahead_is_told_to_whoever_asks_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    content = os.urandom(20_000)
+    path.write_bytes(content)
+    read = os.preadv
+
+    def bad_block(descriptor: int, buffers: list[memoryview], offset: int) -> int:
+        if offset == 8192:
+            raise OSError(errno.EIO, "bad block")
+        return read(descriptor, buffers, offset)
+
+    monkeypatch.setattr(direct.os, "preadv", bad_block)
+    with DirectReader(path) as file:
+        assert bytes(file.read(0, 8192, 100)) == content[:8192]
+        assert bytes(file.read(4096, 10)) == content[4096:4106]  # something else
+        assert bytes(file.read(0, 8192, 100)) == content[:8192]
+        with pytest.raises(OSError, match="bad block"):
+            file.read(8192, 100)
+
+
+@pytest.mark.parametrize("size", [4 * 2**20, 4 * 2**20 - 1, 20 * 2**20])
+def test_a_fault_of_what_is_written_behind_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(direct.os, "write", full)
+
+    def store() -> None:
+        with DirectWriter(tmp_path / "file") as file:
+            file.write(bytes(size))
+            file.finish()
+
+    with pytest.raises(OSError, match="full"):
+        store()
+
+
+def test_a_file_that_is_given_up_is_closed_when_its_last_write_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+    write, goes_on = os.write, threading.Event()
+
+    def slow(descriptor: int, data: memoryview) -> int:
+        assert goes_on.wait(30)
+        written.append(write(descriptor, data))
+        return written[-1]
+
+    monkeypatch.setattr(direct.os, "write", slow)
+    file = DirectWriter(tmp_path / "file")
+    file.write(bytes(5 * 2**20))
+    closing = threading.Thread(target=file.close)
+    closing.start()
+    goes_on.set()
+    closing.join()
+    assert written == [4 * 2**20]
 
 
 def test_a_short_write_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
