@@ -79,10 +79,11 @@ class ShardFile:
         except OSError as fault:
             raise _unreadable(path, fault) from fault
         try:
-            self._sizes: dict[int, int] = {}
+            self._sizes: dict[int, int] = {}  # by offset, for the chunk after one that is read directly
             self._index = self._read_index(chunks_per_shard)
-            chunks = self._index.reshape(-1, 2).tolist()
-            self._sizes = {offset: size for offset, size in chunks if offset + size <= self._data_bytes}
+            if direct:
+                chunks = self._index.reshape(-1, 2).tolist()
+                self._sizes = {offset: size for offset, size in chunks if offset + size <= self._data_bytes}
         except BaseException:
             self.close()
             raise
