@@ -44,7 +44,7 @@ class ConvertOptions(BaseModel):
         default=128 * MIB,
         ge=1,
         description="Uncompressed size of a shard, about, or half of it in recordings of few; it holds whole samples. "
-        "At most 80 MiB where frames do not lie one after another on disk.",
+        "At most 128 MiB where frames do not lie one after another on disk.",
     )
     workers: int = Field(
         default_factory=usable_cores, ge=1, le=256, description="Threads that read, encode, write and verify."

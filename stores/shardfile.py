@@ -129,8 +129,8 @@ class ShardFile:
         self._data_bytes = file_bytes - size
         if self._data_bytes < 0:
             self._damaged(f"at least the {size} bytes of its index", f"{file_bytes} bytes")
-        table = self._checked("the shard's index", self._pread(self._data_bytes, size)).copy().view("<u8")
-        return table.reshape(*chunks_per_shard, 2)
+        table = self._checked("the shard's index", self._pread(self._data_bytes, size))
+        return table.copy().view("<u8").reshape(*chunks_per_shard, 2)
 
     def _checked(self, what: str, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Give what stands before the checksum at the end of `data`."""

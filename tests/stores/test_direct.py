@@ -78,6 +78,15 @@ def test_what_follows_is_fetched_meanwhile_and_is_what_follows(path: Path, sizes
         assert bytes(file.read(0, sizes[0])) == content[: sizes[0]]
 
 
+def test_bytes_stay_what_they_are_while_those_after_them_are_fetched(path: Path) -> None:
+    content = os.urandom(15_000)
+    path.write_bytes(content)
+    with DirectReader(path) as file:
+        file.read(0, 5000, 5000)
+        found = file.read(5000, 5000, 5000)
+    assert bytes(found) == content[5000:10_000]  # closed: what was fetched meanwhile has arrived
+
+
 def test_a_fault_in_what_is_fetched_ahead_is_told_to_whoever_asks_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,6 +141,7 @@ def test_a_file_that_is_given_up_is_closed_when_its_last_write_has_ended(
     file.write(bytes(5 * 2**20))
     closing = threading.Thread(target=file.close)
     closing.start()
+    closing.join(0.2)  # long enough for a file that is closed too early
     goes_on.set()
     closing.join()
     assert written == [4 * 2**20]
