@@ -1,5 +1,6 @@
 """Our own: the engine, and the engine through its Prefect flow."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,15 +29,19 @@ def engine_writing(job: Job) -> Run:
     """The same without reading back and publishing: the store stays in its staging folder."""
     from stores.convert import prepare
     from stores.staging import Staging
+    from stores.summary import Digest
     from stores.worker import Worker
 
     recording = describe(job.case, job.movie)
     options = _options(job)
 
+    class Writer(Worker):
+        def _read_back(self, _window: int, _digest: Digest) -> Iterator[None]:
+            return iter(())
+
     def write(windows: range) -> None:
-        with Worker(job.store, print) as worker:
-            for window in windows:
-                worker.write(window)
+        with Writer(job.store, print) as worker:
+            worker.store(windows, lambda _: None)
 
     def run() -> None:
         job.output.mkdir()

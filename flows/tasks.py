@@ -55,10 +55,10 @@ def store_windows(target: Path, first: int, end: int) -> list[str]:
     watch = WATCH.get()
     notices: list[str] = []
     with Worker(target, notices.append) as worker:
-        for window in watch.windows(first, end):
-            worker.write(window)
-            worker.verify(window)
-            watch.done(worker.plan.window_bytes(window), worker.plan.total_bytes)
+        worker.store(
+            watch.windows(first, end),
+            lambda window: watch.done(worker.plan.window_bytes(window), worker.plan.total_bytes),
+        )
     return notices
 
 

@@ -1,7 +1,6 @@
 """A whole conversion: the steps, and `convert`, which takes them one after another in this process."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -249,21 +248,15 @@ def _store_all(target: Path, threads: int, progress: Progress | None) -> list[st
     notices: list[str] = []
     bytes_done = 0
 
-    @contextmanager
-    def lane() -> Iterator[Callable[[int], None]]:
+    def lane(windows: Iterator[int], done: Callable[[int], None]) -> None:
         with Worker(target, notices.append) as worker:
+            worker.store(windows, done)
 
-            def store(window: int) -> None:
-                worker.write(window)
-                worker.verify(window)
-
-            yield store
-
-    def done(window: int) -> None:
+    def count(window: int) -> None:
         nonlocal bytes_done
         bytes_done += plan.window_bytes(window)
         if progress is not None:
             progress(bytes_done, plan.total_bytes)
 
-    work_off(range(plan.window_count), lane, min(threads, plan.window_count), done)
+    work_off(range(plan.window_count), lane, min(threads, plan.window_count), count)
     return notices

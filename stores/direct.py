@@ -95,7 +95,7 @@ class DirectWriter(_Direct):
         """Bytes taken so far."""
 
     def write(self, data: "bytes | memoryview | NDArray[Any]") -> None:
-        """Take `data`; it is on the disk after `finish`."""
+        """Take `data`; it is on the disk after `finish` and `wait`."""
         octets = np.frombuffer(data, np.uint8)
         self.size_bytes += len(octets)
         while len(octets):
@@ -107,25 +107,25 @@ class DirectWriter(_Direct):
                 self._write_behind()
 
     def finish(self) -> None:
-        """Write what is left, and flush the file to the disk."""
+        """Have what is left written, and the file flushed to the disk; the file takes no more."""
         padding = -self._filled % _BLOCK
         self._memory[self._filled : self._filled + padding] = 0
         self._filled += padding
-        self._write_behind()
-        self._wait()
-        os.ftruncate(self._descriptor, self.size_bytes)
-        os.fsync(self._descriptor)
+        last_write = self._write_behind()
+        self._writing = self._beside.submit(self._flush, last_write)
 
-    def _write_behind(self) -> None:
-        """Have what is in memory written; the other half of the memory, which is written by then, is filled next."""
-        self._wait()
-        self._writing = self._beside.submit(self._write_out, self._memory[: self._filled].data)
-        self._memory, self._written = self._written, self._memory
-        self._filled = 0
-
-    def _wait(self) -> None:
+    def wait(self) -> None:
+        """Wait until what was asked for is done: after `finish`, the file is on the disk then."""
         if self._writing is not None:
             self._writing.result()
+
+    def _write_behind(self) -> Future[None]:
+        """Have what is in memory written; the other half of the memory, which is written by then, is filled next."""
+        self.wait()
+        self._writing = written = self._beside.submit(self._write_out, self._memory[: self._filled].data)
+        self._memory, self._written = self._written, self._memory
+        self._filled = 0
+        return written
 
     def _write_out(self, left: memoryview) -> None:
         while left:
@@ -134,6 +134,11 @@ class DirectWriter(_Direct):
             except OSError as fault:
                 if fault.errno != errno.EINVAL or not _use_page_cache(self._descriptor):
                     raise
+
+    def _flush(self, last_write: Future[None]) -> None:
+        last_write.result()
+        os.ftruncate(self._descriptor, self.size_bytes)
+        os.fsync(self._descriptor)
 
 
 class DirectReader(_Direct):
@@ -156,22 +161,20 @@ class DirectReader(_Direct):
         """Size of the file."""
         return os.fstat(self._descriptor).st_size
 
-    def read(self, offset_bytes: int, size_bytes: int, then_bytes: int = 0) -> NDArray[np.uint8]:
-        """Give so many bytes, fewer at the file's end; they are valid until the next call.
-
-        Those after them are fetched meanwhile: as many as `then_bytes`, if that is what will be asked for next.
-        """
+    def read(self, offset_bytes: int, size_bytes: int) -> NDArray[np.uint8]:
+        """Give so many bytes, fewer at the file's end; they are valid until the next call."""
         found = self._fetched_ahead(offset_bytes, size_bytes)
         self._memory, self._other = self._other, self._memory
         if found is None:
             self._memory = _with_room(self._memory, offset_bytes, size_bytes)
             found = self._fetch(self._memory, offset_bytes, size_bytes)
-        if then_bytes:
-            begin_bytes = offset_bytes + size_bytes
-            self._other = _with_room(self._other, begin_bytes, then_bytes)
-            fetched = self._beside.submit(self._fetch, self._other, begin_bytes, then_bytes)
-            self._ahead = begin_bytes, then_bytes, fetched
         return found
+
+    def read_ahead(self, offset_bytes: int, size_bytes: int) -> None:
+        """Have fetched what will be read next."""
+        self._other = _with_room(self._other, offset_bytes, size_bytes)
+        fetched = self._beside.submit(self._fetch, self._other, offset_bytes, size_bytes)
+        self._ahead = offset_bytes, size_bytes, fetched
 
     def _fetched_ahead(self, offset_bytes: int, size_bytes: int) -> NDArray[np.uint8] | None:
         ahead, self._ahead = self._ahead, None

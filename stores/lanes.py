@@ -1,28 +1,27 @@
 """Windows shared out between threads."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager
 
 # A signal that comes while a thread goes to wait for another is seen by Python only after that wait.
 _SECONDS_TO_A_SIGNAL = 0.2
 
-Lane = Callable[[], AbstractContextManager[Callable[[int], None]]]
-"""Opens one thread's hands: what takes a window and works on it."""
+Lane = Callable[[Iterator[int], Callable[[int], None]], None]
+"""One thread's work: it takes window after window, and calls back with each one that is finished."""
 
 
 def work_off(windows: Iterable[int], lane: Lane, threads: int, done: Callable[[int], None]) -> None:
-    """Work on each window once, in about this order; every thread opens one `lane`.
+    """Work on each window once, in about this order; every thread runs one `lane`.
 
-    After a failure, or Ctrl-C, each thread ends with the window it is at, and the fault is raised.
+    After a failure, or Ctrl-C, no thread is given a further window, and the fault is raised when all have ended.
 
     Parameters
     ----------
     windows
         The windows, taken one by one.
     lane
-        Opened once by each thread.
+        Run once by each thread.
     threads
         How many.
     done
@@ -32,17 +31,21 @@ def work_off(windows: Iterable[int], lane: Lane, threads: int, done: Callable[[i
     guard = threading.Lock()
     stop = threading.Event()
 
+    def take() -> Iterator[int]:
+        while not stop.is_set():
+            with guard:
+                window = next(queue, None)
+            if window is None:
+                return
+            yield window
+
+    def finish(window: int) -> None:
+        with guard:
+            done(window)
+
     def run() -> None:
         try:
-            with lane() as work:
-                while not stop.is_set():
-                    with guard:
-                        window = next(queue, None)
-                    if window is None:
-                        return
-                    work(window)
-                    with guard:
-                        done(window)
+            lane(take(), finish)
         except BaseException:
             stop.set()
             raise

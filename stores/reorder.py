@@ -133,11 +133,9 @@ class Reordered:
             _opened(self._unfinished_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as digests_file,
         ):
 
-            @contextmanager
-            def lane() -> Iterator[Callable[[int], None]]:
+            def lane(blocks: Iterator[int], done: Callable[[int], None]) -> None:
                 memory = np.empty(largest, self._plan.dtype)
-
-                def copy(block: int) -> None:
+                for block in blocks:
                     region = self._blocks[block]
                     extent = _extent(region)
                     pixels = memory[: math.prod(extent)].reshape(extent)
@@ -148,8 +146,7 @@ class Reordered:
                         digests[window] = xxhash.xxh3_64_intdigest(part.data)
                         _write_at(pixels_file, part.data, self._place(block, window)[0])
                     _write_at(digests_file, digests.view(np.uint8).data, block * digests.nbytes)
-
-                yield copy
+                    done(block)
 
             work_off(blocks, lane, threads, lambda _: None)
             os.fsync(pixels_file)

@@ -83,12 +83,15 @@ def _write_windows(target: Path, metadata: RunMetadata, source: Path, windows: l
         reader = WindowReader(extractor, plan)
         for window in windows:
             recorded = metadata.window_digests[window]
-            summary, _ = write_shard(reader, plan, codec, window, temporary)
+            summary, file = write_shard(reader, plan, codec, window, temporary)
+            with storage_faults(temporary), file:
+                file.wait()
             if summary.digest != recorded:
                 raise _differs(source, f"pixels of digest {recorded} in window {window}", f"digest {summary.digest}")
             sync_path(temporary)
             digest = Digest()
-            read_window(temporary, plan, codec, window, digest)
+            for _ in read_window(temporary, plan, codec, window, digest):
+                pass
             if digest.digest != recorded:
                 raise _differs(temporary, f"digest {recorded}, as was written", f"digest {digest.digest}")
             shard = target / "0" / plan.window_key(window)

@@ -6,6 +6,7 @@ there), then the index's crc32c.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from itertools import groupby
 from math import prod
 from pathlib import Path
@@ -27,6 +28,7 @@ from stores.summary import Digest, Summary
 _PIECE_BYTES = 4 * 1024 * 1024
 _CHECKSUM_BYTES = 4
 _ABSENT = np.uint64(2**64 - 1)
+_NOTHING: Iterator[None] = iter(())
 
 ReadWindow = Callable[[int, NDArray[Any]], None]
 """Fills an array with the pixels of a window."""
@@ -137,15 +139,28 @@ def pieces(extent: tuple[int, ...], pixels: int) -> Iterator[tuple[slice, ...]]:
             )
 
 
-def write_shard(reader: WindowReader, plan: Plan, codec: Codec, window: int, path: Path) -> tuple[Summary, int]:
-    """Write the shard file of `window` at `path`; it is on the disk then.
+def write_shard(
+    reader: WindowReader, plan: Plan, codec: Codec, window: int, path: Path, *, meanwhile: Iterator[None] = _NOTHING
+) -> tuple[Summary, DirectWriter]:
+    """Write the shard file of `window` at `path`.
+
+    Parameters
+    ----------
+    reader
+        Gives the pixels.
+    plan, codec
+        The store.
+    window, path
+        What is written, and where.
+    meanwhile
+        Taken one step further after each chunk.
 
     Returns
     -------
     summary
         Digest, statistics and mean image of the window's pixels.
-    stored_bytes
-        Size of the file.
+    file
+        The finished file, to be closed by the caller: it is on the disk once waited for.
 
     Raises
     ------
@@ -156,14 +171,17 @@ def write_shard(reader: WindowReader, plan: Plan, codec: Codec, window: int, pat
     """
     summary = Summary(plan, window)
     index = np.full((*plan.chunks_per_shard, 2), _ABSENT, "<u8")
-    with storage_faults(path), DirectWriter(path) as file:
+    with storage_faults(path), ExitStack() as unfinished:
+        file = unfinished.enter_context(DirectWriter(path))
         for chunk, pixels in reader.chunks(window, summary):
             encoded = codec.encode(pixels)
             index[chunk.place] = file.size_bytes, len(encoded) + _CHECKSUM_BYTES
             file.write(encoded)
             file.write(google_crc32c.value(encoded).to_bytes(_CHECKSUM_BYTES, "little"))
+            next(meanwhile, None)
         table = index.tobytes()
         file.write(table)
         file.write(google_crc32c.value(table).to_bytes(_CHECKSUM_BYTES, "little"))
         file.finish()
-    return summary, file.size_bytes
+        unfinished.pop_all()
+    return summary, file

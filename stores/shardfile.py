@@ -79,11 +79,12 @@ class ShardFile:
         except OSError as fault:
             raise _unreadable(path, fault) from fault
         try:
-            self._sizes: dict[int, int] = {}  # by offset, for the chunk after one that is read directly
+            self._sizes: dict[int, int] = {}  # by offset, of chunks that are read directly, each ahead of its use
             self._index = self._read_index(chunks_per_shard)
             if direct:
                 chunks = self._index.reshape(-1, 2).tolist()
                 self._sizes = {offset: size for offset, size in chunks if offset + size <= self._data_bytes}
+                self._read_ahead(0)
         except BaseException:
             self.close()
             raise
@@ -143,15 +144,17 @@ class ShardFile:
 
     def _pread(self, offset: int, size: int) -> NDArray[np.uint8]:
         try:
-            if isinstance(self._file, DirectReader):
-                data = self._file.read(offset, size, then_bytes=self._sizes.get(offset + size, 0))
-            else:
-                data = np.frombuffer(self._file.read(offset, size), np.uint8)
+            data = np.frombuffer(self._file.read(offset, size), np.uint8)
         except OSError as fault:
             raise _unreadable(self.path, fault) from fault
         if len(data) < size:
             self._damaged(f"{size} bytes from byte {offset} on", f"{len(data)}: the file became shorter")
+        self._read_ahead(offset + size)
         return data
+
+    def _read_ahead(self, offset: int) -> None:
+        if isinstance(self._file, DirectReader) and (size := self._sizes.get(offset)):
+            self._file.read_ahead(offset, size)
 
     def _damaged(self, expected: str, found: str) -> NoReturn:
         raise StoreDamaged(

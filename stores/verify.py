@@ -78,23 +78,20 @@ def verify_store(
     findings: dict[int, list[Finding]] = {-1: [*differing, *map(_finding, faults)]}
     bytes_done = 0
 
-    @contextmanager
-    def lane() -> Iterator[Callable[[int], None]]:
+    def lane(windows: Iterator[int], done: Callable[[int], None]) -> None:
         with _window_checker(target, metadata, source) as check:
-
-            def work(window: int) -> None:
+            for window in windows:
                 findings[window] = check(window)
+                done(window)
 
-            yield work
-
-    def done(window: int) -> None:
+    def count(window: int) -> None:
         nonlocal bytes_done
         bytes_done += plan.window_bytes(window)
         if progress is not None:
             progress(bytes_done, plan.total_bytes)
 
     if not differing:
-        work_off(range(plan.window_count), lane, threads, done)
+        work_off(range(plan.window_count), lane, threads, count)
     return Verification(
         target=target,
         metadata=metadata,
@@ -130,7 +127,8 @@ def _window_checker(
         shard = target / "0" / plan.window_key(window)
         digest = Digest()
         try:
-            read_window(shard, plan, codec, window, digest)
+            for _ in read_window(shard, plan, codec, window, digest):
+                pass
         except StoreDamaged as fault:
             return [_finding(fault)]
         return _compare_digest(Code.STORE_DAMAGED, shard, window, metadata, digest)
@@ -166,8 +164,10 @@ def _compare_digest(code: Code, path: Path, window: int, metadata: RunMetadata, 
     ]
 
 
-def read_window(shard: Path, plan: Plan, codec: Codec, window: int, into: Digest) -> None:
+def read_window(shard: Path, plan: Plan, codec: Codec, window: int, into: Digest) -> Iterator[None]:
     """Read a shard file past the page cache, check its checksums, and add its decoded pixels to `into`.
+
+    Yields after each chunk.
 
     Raises
     ------
@@ -181,3 +181,4 @@ def read_window(shard: Path, plan: Plan, codec: Codec, window: int, into: Digest
             inside = pixels[tuple(slice(0, size) for size in chunk.extent)]
             into.add(chunk.region[0].start, np.ascontiguousarray(inside))
             into.end_chunk(chunk.region, inside)
+            yield

@@ -1,6 +1,6 @@
 """One thread's hands: it stores windows, and reads back what is stored."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -9,6 +9,7 @@ from extractors.errors import Code, SourceChanged, StoreDamaged
 from extractors.recording import open_recording
 from extractors.source import check_unchanged
 from stores.codec import Codec
+from stores.direct import DirectWriter
 from stores.disk import storage_faults
 from stores.journal import Receipt
 from stores.memory import keep_freed_blocks
@@ -75,8 +76,18 @@ class Worker:
                 todo="Run again when nobody edits its layout any more.",
             )
 
-    def write(self, window: int) -> Receipt:
-        """Make sure that `window` is stored: one that an earlier run stored is read back, and only redone if damaged.
+    def store(self, windows: Iterable[int], done: Callable[[int], None]) -> None:
+        """Make sure that each window is stored and verified.
+
+        While one is encoded, the one before is flushed, read back from the disk, decoded and compared, chunk by chunk:
+        the disk and the core have both to do all the time. However this ends, no window that was written is given up.
+
+        Parameters
+        ----------
+        windows
+            The windows, taken one by one. One that an earlier run stored is read back, and only redone if damaged.
+        done
+            Called with each window that is verified.
 
         Raises
         ------
@@ -84,53 +95,70 @@ class Worker:
             The recording changed.
         StorageFailed
             The disk is full or failed.
+        StoreDamaged
+            What was read back is not what was written; the receipt is withdrawn, so that a second run writes the
+            window again.
         """
-        if window in self._stored:
-            try:
-                return self._confirm(window)
-            except StoreDamaged as damage:
-                self._notify(f"window {window} of the earlier run is written again: {damage}")
+        before: Iterator[None] = iter(())
+        try:
+            for window in windows:
+                if window in self._verified or self._confirm(window):
+                    done(window)
+                else:
+                    before = self._write(window, before, done)
+        finally:
+            _finish(before)
+
+    def _write(self, window: int, before: Iterator[None], done: Callable[[int], None]) -> Iterator[None]:
+        """Write a window while another is brought to its end; gives the steps that are left for this one."""
         check_unchanged(self._job.sources)
         if self._reader is None:
             reordered = self._staging.reordered(self.plan, self._extractor.axes_on_disk)
             self._reader = WindowReader(self._extractor, self.plan, reordered.read if reordered.is_complete else None)
         temporary = self._staging.temporary_path(window)
-        summary, stored_bytes = write_shard(self._reader, self.plan, self._codec, window, temporary)
+        summary, file = write_shard(self._reader, self.plan, self._codec, window, temporary, meanwhile=before)
+        _finish(before)
+        return self._bring_to_its_end(window, summary, file, done)
+
+    def _bring_to_its_end(
+        self, window: int, summary: Summary, file: DirectWriter, done: Callable[[int], None]
+    ) -> Iterator[None]:
+        temporary = self._staging.temporary_path(window)
+        with storage_faults(temporary), file:
+            file.wait()
         check_unchanged(self._job.sources)
         shard = self._staging.shard_path(self.plan, window)
         with storage_faults(shard):
             shard.parent.mkdir(parents=True, exist_ok=True)
             temporary.rename(shard)
         self._overview.keep(window, summary)
-        receipt = Receipt(window=window, digest=summary.digest, stored_bytes=stored_bytes)
+        receipt = Receipt(window=window, digest=summary.digest, stored_bytes=file.size_bytes)
         self._staging.journal.record("stored", self._session, receipt)
         self._stored[window] = receipt
-        return receipt
+        yield from self._read_back(window, Digest())
+        done(window)
 
-    def verify(self, window: int) -> Receipt:
-        """Read `window` back from the disk, decode it, and compare its digest with the receipt's.
+    def _confirm(self, window: int) -> bool:
+        """Read back a window of an earlier run, if there is one, and count its pixels again; False if it is damaged.
 
-        Raises
-        ------
-        StoreDamaged
-            A checksum or the digest differs; the receipt is withdrawn, so that a second run writes the window again.
+        A crash may have lost what was told of its pixels.
         """
-        if window in self._verified:
-            return self._stored[window]
-        return self._read_back(window, Digest())
-
-    def _confirm(self, window: int) -> Receipt:
-        """Read back a window of an earlier run, and count its pixels again: a crash may have lost what it told."""
+        if window not in self._stored:
+            return False
         summary = Summary(self.plan, window)
-        receipt = self._read_back(window, summary)
+        try:
+            _finish(self._read_back(window, summary))
+        except StoreDamaged as damage:
+            self._notify(f"window {window} of the earlier run is written again: {damage}")
+            return False
         self._overview.keep(window, summary)
-        return receipt
+        return True
 
-    def _read_back(self, window: int, digest: Digest) -> Receipt:
+    def _read_back(self, window: int, digest: Digest) -> Iterator[None]:
         receipt = self._stored[window]
         shard = self._staging.shard_path(self.plan, window)
         try:
-            read_window(shard, self.plan, self._codec, window, digest)
+            yield from read_window(shard, self.plan, self._codec, window, digest)
             if digest.digest != receipt.digest:
                 raise StoreDamaged(
                     Code.STORE_DAMAGED,
@@ -145,4 +173,8 @@ class Worker:
             raise
         self._staging.journal.record("verified", self._session, receipt)
         self._verified[window] = receipt
-        return receipt
+
+
+def _finish(steps: Iterator[None]) -> None:
+    for _ in steps:
+        pass

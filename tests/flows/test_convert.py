@@ -169,16 +169,16 @@ from flows.tasks import store_windows
 from stores.worker import Worker
 
 recording, target, code, failures = sys.argv[1:]
-write, tries = Worker.write, 0
+store, tries = Worker.store, 0
 
-def failing(worker, window):
+def failing(worker, windows, done):
     global tries
     tries += 1
     if tries <= int(failures):
         raise StorageFailed(Code(code), path=target, expected="a disk", found="none", todo="Wait.")
-    return write(worker, window)
+    return store(worker, windows, done)
 
-Worker.write = failing
+Worker.store = failing
 store_windows.retry_delay_seconds = [0, 0]
 try:
     asyncio.run(convert(Path(recording), Path(target)))

@@ -40,9 +40,9 @@ def windows_written(monkeypatch: pytest.MonkeyPatch, into: list[int]) -> None:
     """Let `into` tell which windows are encoded from here on."""
     write_shard = worker.write_shard
 
-    def watched(*arguments: Any) -> Any:
+    def watched(*arguments: Any, **meanwhile: Any) -> Any:
         into.append(arguments[3])
-        return write_shard(*arguments)
+        return write_shard(*arguments, **meanwhile)
 
     monkeypatch.setattr(worker, "write_shard", watched)
 
@@ -322,8 +322,9 @@ def test_a_disk_that_lies_is_found_by_reading_back(
 
     write_shard = worker.write_shard
 
-    def lie(*arguments: Any) -> Any:
-        written = write_shard(*arguments)
+    def lie(*arguments: Any, **meanwhile: Any) -> Any:
+        written = write_shard(*arguments, **meanwhile)
+        written[1].wait()
         data = bytearray(arguments[4].read_bytes())
         data[7] ^= 1
         arguments[4].write_bytes(data)

@@ -43,6 +43,7 @@ def test_what_is_written_in_parts_is_the_file(path: Path, sizes: list[int]) -> N
         for part in parts:
             file.write(part)
         file.finish()
+        file.wait()
     assert path.read_bytes() == b"".join(parts)
     assert file.size_bytes == sum(sizes)
 
@@ -52,6 +53,7 @@ def test_an_earlier_file_is_replaced_whole(path: Path) -> None:
     with DirectWriter(path) as file:
         file.write(b"short")
         file.finish()
+        file.wait()
     assert path.read_bytes() == b"short"
 
 
@@ -67,27 +69,31 @@ def test_any_part_of_a_file_is_read_and_what_is_past_its_end_is_left_out(path: P
 
 
 @pytest.mark.parametrize("sizes", [[1], [4096, 4096], [5000, 1, 100_000, 3000], [10, 0, 20]])
-def test_what_follows_is_fetched_meanwhile_and_is_what_follows(path: Path, sizes: list[int]) -> None:
+def test_what_is_read_ahead_is_what_is_there(path: Path, sizes: list[int]) -> None:
     content = os.urandom(sum(sizes))
     path.write_bytes(content)
     with DirectReader(path) as file:
         offset = 0
+        file.read_ahead(0, sizes[0])
         for size, then in zip(sizes, [*sizes[1:], 4096], strict=True):  # the last 4096 are past the file's end
-            assert bytes(file.read(offset, size, then)) == content[offset : offset + size]
+            found = file.read(offset, size)
+            file.read_ahead(offset + size, then)
+            assert bytes(found) == content[offset : offset + size]
             offset += size
         assert bytes(file.read(0, sizes[0])) == content[: sizes[0]]
 
 
-def test_bytes_stay_what_they_are_while_those_after_them_are_fetched(path: Path) -> None:
+def test_bytes_stay_what_they_are_while_others_are_read_ahead(path: Path) -> None:
     content = os.urandom(15_000)
     path.write_bytes(content)
     with DirectReader(path) as file:
-        file.read(0, 5000, 5000)
-        found = file.read(5000, 5000, 5000)
+        file.read_ahead(5000, 5000)
+        found = file.read(5000, 5000)
+        file.read_ahead(10_000, 5000)
     assert bytes(found) == content[5000:10_000]  # closed: what was fetched meanwhile has arrived
 
 
-def test_a_fault_in_what_is_fetched_ahead_is_told_to_whoever_asks_for_it(
+def test_a_fault_in_what_is_read_ahead_is_told_to_whoever_asks_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "file"
@@ -102,9 +108,9 @@ def test_a_fault_in_what_is_fetched_ahead_is_told_to_whoever_asks_for_it(
 
     monkeypatch.setattr(direct.os, "preadv", bad_block)
     with DirectReader(path) as file:
-        assert bytes(file.read(0, 8192, 100)) == content[:8192]
+        file.read_ahead(8192, 100)
         assert bytes(file.read(4096, 10)) == content[4096:4106]  # something else
-        assert bytes(file.read(0, 8192, 100)) == content[:8192]
+        file.read_ahead(8192, 100)
         with pytest.raises(OSError, match="bad block"):
             file.read(8192, 100)
 
@@ -120,6 +126,7 @@ def test_a_fault_of_what_is_written_behind_is_told(tmp_path: Path, monkeypatch: 
         with DirectWriter(tmp_path / "file") as file:
             file.write(bytes(size))
             file.finish()
+            file.wait()
 
     with pytest.raises(OSError, match="full"):
         store()
@@ -154,6 +161,7 @@ def test_a_short_write_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with DirectWriter(tmp_path / "file") as file:
         file.write(content)
         file.finish()
+        file.wait()
     assert (tmp_path / "file").read_bytes() == content
 
 
@@ -163,6 +171,7 @@ def test_nothing_is_left_in_the_page_cache(tmp_path: Path) -> None:
     with DirectWriter(path) as file:
         file.write(os.urandom(1_000_000))
         file.finish()
+        file.wait()
     with path.open("rb") as plain:
         try:
             found = os.preadv(plain.fileno(), [bytearray(4096)], 4096, os.RWF_NOWAIT)

@@ -5,7 +5,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import pytest
 
@@ -16,14 +15,11 @@ def test_a_second_interruption_does_not_leave_threads_behind() -> None:
     at_work = threading.Event()
     ended: list[int] = []
 
-    @contextmanager
-    def lane() -> Iterator[Callable[[int], None]]:
-        def work(window: int) -> None:
+    def lane(windows: Iterator[int], _done: Callable[[int], None]) -> None:
+        for window in windows:
             at_work.set()
             time.sleep(1)
             ended.append(window)
-
-        yield work
 
     def press_twice() -> None:
         at_work.wait()
@@ -45,14 +41,12 @@ def test_a_signal_that_comes_right_before_the_wait_is_not_put_off_until_the_last
     windows = 10_000
     done: list[int] = []
 
-    @contextmanager
-    def lane() -> Iterator[Callable[[int], None]]:
-        def work(window: int) -> None:
+    def lane(windows: Iterator[int], done: Callable[[int], None]) -> None:
+        for window in windows:
             if window == 20:
                 _thread.interrupt_main()
             time.sleep(0.002)
-
-        yield work
+            done(window)
 
     with pytest.raises(KeyboardInterrupt):
         work_off(range(windows), lane, 1, done.append)

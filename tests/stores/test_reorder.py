@@ -59,9 +59,10 @@ def test_a_copy_that_the_disk_changed_is_refused_and_made_anew(make_recording: M
         copy = staging.folder / "reordered.raw"
         copy.write_bytes(copy.read_bytes()[:-1] + b"?")
         with Worker(staging.target, print) as worker:
-            worker.write(0)
+            done: list[int] = []
             with pytest.raises(StorageFailed) as refusal:
-                worker.write(worker.plan.window_count - 1)
+                worker.store([0, worker.plan.window_count - 1], done.append)
+            assert done == [0]
     assert refusal.value.code == Code.STORAGE_FAILED
     assert refusal.value.path == str(copy)
     report = convert(source, staging.target, OPTIONS)

@@ -46,8 +46,10 @@ def write_array(folder: Path, source: Path, options: ConvertOptions) -> tuple[Pl
         for window in range(plan.window_count):
             shard = folder / plan.window_key(window)
             shard.parent.mkdir(parents=True)
-            summary, stored_bytes = write_shard(reader, plan, codec, window, shard)
-            assert stored_bytes == shard.stat().st_size
+            summary, file = write_shard(reader, plan, codec, window, shard)
+            with file:
+                file.wait()
+            assert file.size_bytes == shard.stat().st_size
             summaries.append(summary)
     return plan, summaries
 
@@ -72,7 +74,8 @@ def test_every_dtype_and_codec(make_recording: MakeRecording, tmp_path: Path, dt
     assert np.array_equal(zarr.open_array(tmp_path / "a", mode="r")[:], pixels)
     for window, written in enumerate(summaries):
         digest = Digest()
-        read_window(tmp_path / "a" / plan.window_key(window), plan, Codec(codec, plan.pixel_bytes), window, digest)
+        shard = tmp_path / "a" / plan.window_key(window)
+        list(read_window(shard, plan, Codec(codec, plan.pixel_bytes), window, digest))
         assert digest.digest == written.digest
 
 
@@ -152,7 +155,7 @@ def test_a_damaged_shard_is_found(make_recording: MakeRecording, tmp_path: Path,
             data[5 if damage == "chunk" else -5] ^= 1
         shard.write_bytes(data)
     with pytest.raises(StoreDamaged, match=str(shard)):
-        read_window(shard, plan, Codec("blosc-lz4", 2), 1, Digest())
+        list(read_window(shard, plan, Codec("blosc-lz4", 2), 1, Digest()))
 
 
 @pytest.mark.parametrize("most", [0, 10**6])

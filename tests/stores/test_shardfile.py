@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from extractors.errors import StorageFailed, StoreDamaged
 from stores.codec import Codec
+from stores.direct import DirectReader
 from stores.options import CodecName
 from stores.shardfile import ShardFile
 
@@ -193,3 +194,25 @@ def test_threads_share_a_file(tmp_path: Path) -> None:
             return np.array_equal(out, pixels[3 * t : 3 * t + 3, :, 5 * x : 5 * x + 5])
 
         assert all(pool.map(right, range(200)))
+
+
+def test_each_chunk_is_read_ahead_where_the_file_is_read_from_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codec = Codec("blosc-lz4", 2)
+    path = written_by_zarr(tmp_path / "a", codec)
+    asked: list[tuple[int, int]] = []
+    read_ahead = DirectReader.read_ahead
+
+    def watched(self: DirectReader, offset_bytes: int, size_bytes: int) -> None:
+        asked.append((offset_bytes, size_bytes))
+        read_ahead(self, offset_bytes, size_bytes)
+
+    monkeypatch.setattr(DirectReader, "read_ahead", watched)
+    chunks = sorted(map(tuple, index_of(path).reshape(-1, 2).tolist()))
+    by_offset = sorted(np.ndindex(GRID), key=lambda place: int(index_of(path)[place][0]))
+    with ShardFile(path, GRID, codec, direct=True) as file:
+        for count, place in enumerate(by_offset, 1):
+            assert asked == chunks[:count]
+            file.chunk(place, np.empty(CHUNK, "<u2"))
+    assert asked == chunks
