@@ -12,8 +12,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import google_crc32c
 import numpy as np
+from crc32c import crc32c
 from numpy.typing import NDArray
 
 from extractors.imaging import ImagingExtractor
@@ -177,11 +177,11 @@ def write_shard(
             encoded = codec.encode(pixels)
             index[chunk.place] = file.size_bytes, len(encoded) + _CHECKSUM_BYTES
             file.write(encoded)
-            file.write(google_crc32c.value(encoded).to_bytes(_CHECKSUM_BYTES, "little"))
+            file.write(crc32c(encoded).to_bytes(_CHECKSUM_BYTES, "little"))
             next(meanwhile, None)
         table = index.tobytes()
         file.write(table)
-        file.write(google_crc32c.value(table).to_bytes(_CHECKSUM_BYTES, "little"))
+        file.write(crc32c(table).to_bytes(_CHECKSUM_BYTES, "little"))
         file.finish()
         unfinished.pop_all()
     return summary, file

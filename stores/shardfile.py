@@ -9,8 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
-import google_crc32c
 import numpy as np
+from crc32c import crc32c
 from numpy.typing import NDArray
 
 from extractors.errors import Code, StorageFailed, StoreDamaged
@@ -137,7 +137,7 @@ class ShardFile:
         """Give what stands before the checksum at the end of `data`."""
         body = data[:-_CHECKSUM_BYTES]
         stored = int.from_bytes(data[-_CHECKSUM_BYTES:].tobytes(), "little")
-        found = google_crc32c.value(body)
+        found = crc32c(body.data)
         if stored != found:
             self._damaged(f"{what} with crc32c {stored:08x}", f"crc32c {found:08x}")
         return body

@@ -4,10 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, get_args
 
-import google_crc32c
 import numpy as np
 import pytest
 import zarr
+from crc32c import crc32c
 from numpy.typing import NDArray
 
 from extractors.errors import StorageFailed, StoreDamaged
@@ -57,7 +57,7 @@ def read_all(path: Path, codec: Codec, dtype: str = "<u2") -> NDArray[Any]:
 def with_index(path: Path, index: NDArray[np.uint64]) -> None:
     """Replace the index, its checksum made right."""
     table = index.tobytes()
-    checksum = google_crc32c.value(table).to_bytes(4, "little")
+    checksum = crc32c(table).to_bytes(4, "little")
     path.write_bytes(path.read_bytes()[:-INDEX_BYTES] + table + checksum)
 
 
