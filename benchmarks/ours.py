@@ -58,7 +58,11 @@ def flow(job: Job) -> Run:
     """The whole conversion as a flow run on the server of PREFECT_API_URL."""
     import asyncio
 
-    import fastapi.encoders  # noqa: F401 - prefect imports it when its first run begins
+    # prefect imports these when its first run begins
+    import anyio._backends._asyncio
+    import fastapi.encoders
+    import prefect.flow_engine
+    import prefect.task_engine  # noqa: F401
 
     from flows.convert import convert
 

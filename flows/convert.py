@@ -2,14 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar
 
 from prefect import flow, get_run_logger
 from prefect.context import SyncClientContext, TagsContext
-from prefect.futures import PrefectFuture, as_completed
+from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -52,7 +51,7 @@ async def convert(
     log = get_run_logger()
     started = time.monotonic()
     await tag_run(recording)
-    runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=options.workers)
+    runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=1)  # each task has threads of its own
     # In the end, however it comes: tasks are told to stop, the runner waits for them, and only then the lock is freed.
     # One client for all tasks: without it each makes two of its own, and reads the certificates of the world for both.
     # Without tags of their own: for each, every task would ask the server whether it is a limit.
@@ -78,18 +77,17 @@ async def convert(
         for notice in prepared.notices:
             log.warning(notice)
         if prepared.blocks_to_reorder:
-            await _outcome(runner.submit(reorder_pixels, {"target": target, "blocks": prepared.blocks_to_reorder}))
-        batches = [
-            runner.submit(store_windows, {"target": target, "first": batch.first, "end": batch.end})
-            for batch in plan_batches(prepared.window_count, prepared.window_bytes, options.workers)
-        ]
+            blocks = {"blocks": prepared.blocks_to_reorder, "workers": options.workers}
+            await _outcome(runner.submit(reorder_pixels, {"target": target, **blocks}))
+        notices = list(prepared.notices)
         async with showing_progress(watch, prepared.total_bytes):
-            notices = await asyncio.to_thread(_gather, batches)
-        for notice in notices:
-            log.warning(notice)
-        report: Report = await _outcome(
-            runner.submit(publish_store, {"target": target, "notices": [*prepared.notices, *notices]})
-        )
+            for batch in plan_batches(prepared.window_count, prepared.window_bytes):
+                windows = {"first": batch.first, "end": batch.end, "workers": options.workers}
+                told: list[str] = await _outcome(runner.submit(store_windows, {"target": target, **windows}))
+                for notice in told:
+                    log.warning(notice)
+                notices += told
+        report: Report = await _outcome(runner.submit(publish_store, {"target": target, "notices": notices}))
     log.info("%s: %d windows stored, and read back equal", report.target, prepared.window_count)
     tell_stored(recording, report)
     await show_report(recording, report, time.monotonic() - started)
@@ -99,8 +97,3 @@ async def convert(
 async def _outcome(future: PrefectFuture[T]) -> T:
     """Wait without holding the event loop: it is where Ctrl-C and a cancellation arrive."""
     return await asyncio.to_thread(future.result)
-
-
-def _gather(batches: Sequence[PrefectFuture[list[str]]]) -> list[str]:
-    """What all of them have to tell; the first that fails ends the wait."""
-    return [notice for batch in as_completed(list(batches)) for notice in batch.result()]

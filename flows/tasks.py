@@ -15,11 +15,10 @@ from extractors.errors import Code, StorageFailed
 from flows.settings import IngestSettings
 from flows.watch import WATCH
 from stores.audit import Audited, audit_store
-from stores.convert import Prepared, Report, prepare, publish, reorder
+from stores.convert import Prepared, Report, prepare, publish, reorder, store
 from stores.landing import Scan, scan_landing
 from stores.options import ConvertOptions
 from stores.staging import Staging
-from stores.worker import Worker
 
 
 async def may_pass(_task: object, _task_run: TaskRun, state: State[Any]) -> bool:
@@ -37,9 +36,9 @@ def prepare_store(
 
 
 @task(task_run_name="reorder", cache_policy=NO_CACHE, persist_result=False)
-def reorder_pixels(target: Path, blocks: int) -> None:
+def reorder_pixels(target: Path, blocks: int, workers: int) -> None:
     """Copy all pixels in the order of time, for the windows to be read from there."""
-    reorder(target, WATCH.get().windows(0, blocks))
+    reorder(target, WATCH.get().windows(0, blocks), workers)
 
 
 @task(
@@ -50,16 +49,10 @@ def reorder_pixels(target: Path, blocks: int) -> None:
     retry_delay_seconds=[2, 30],
     retry_condition_fn=may_pass,
 )
-def store_windows(target: Path, first: int, end: int) -> list[str]:
+def store_windows(target: Path, first: int, end: int, workers: int) -> list[str]:
     """Write windows `first` to `end`, end exclusive, and read each one back; gives what the user should be told."""
     watch = WATCH.get()
-    notices: list[str] = []
-    with Worker(target, notices.append) as worker:
-        worker.store(
-            watch.windows(first, end),
-            lambda window: watch.done(worker.plan.window_bytes(window), worker.plan.total_bytes),
-        )
-    return notices
+    return store(target, watch.windows(first, end), workers, watch.done)
 
 
 @task(task_run_name="publish", cache_policy=NO_CACHE, persist_result=False)

@@ -131,7 +131,7 @@ def _damage(store: Path, job: Job) -> str | None:
     return None
 
 
-def reorder(target: Path, blocks: Iterable[int]) -> None:
+def reorder(target: Path, blocks: Iterable[int], workers: int) -> None:
     """Copy all pixels in the order of time, for the windows to be read from there.
 
     Parameters
@@ -140,6 +140,8 @@ def reorder(target: Path, blocks: Iterable[int]) -> None:
         The target whose staging store was prepared, and is held, by this run.
     blocks
         All that are to be reordered, one after another.
+    workers
+        How many threads copy.
 
     Raises
     ------
@@ -153,8 +155,43 @@ def reorder(target: Path, blocks: Iterable[int]) -> None:
     with open_recording(job.recording, sampling_frequency_hz=job.sampling_frequency_hz) as extractor:
         check_unchanged(job.sources)
         reordered = staging.reordered(job.plan, extractor.axes_on_disk)
-        reordered.write(extractor, blocks, job.options.workers)
+        reordered.write(extractor, blocks, workers)
         check_unchanged(job.sources)
+
+
+def store(target: Path, windows: Iterable[int], workers: int, done: Callable[[int, int], None]) -> list[str]:
+    """Make sure that windows are stored, and read back equal; gives what the user should be told.
+
+    Parameters
+    ----------
+    target
+        The target whose staging store was prepared, and is held, by this run.
+    windows
+        Which ones; whoever wants to stop in between raises an exception.
+    workers
+        How many threads work, each on a window at a time.
+    done
+        Called with (bytes of the window, bytes in all) after each window; from any thread, never by two at a time.
+
+    Raises
+    ------
+    SourceChanged
+        The recording changed.
+    StorageFailed
+        The disk is full or failed.
+    StoreDamaged
+        What was read back is not what was written; a second run writes it again.
+    """
+    plan = Staging(target).require_job().plan
+    notices: list[str] = []
+
+    def lane(taken: Iterator[int], finished: Callable[[int], None]) -> None:
+        with Worker(target, notices.append) as worker:
+            worker.store(taken, finished)
+
+    threads = min(workers, plan.window_count)
+    work_off(windows, lane, threads, lambda window: done(plan.window_bytes(window), plan.total_bytes))
+    return notices
 
 
 def publish(target: Path, *, notices: Sequence[str] = ()) -> Report:
@@ -235,28 +272,17 @@ def convert(
     """
     options = options or ConvertOptions()
     staging = Staging(target)
+    bytes_done = 0
+
+    def count(window_bytes: int, total_bytes: int) -> None:
+        nonlocal bytes_done
+        bytes_done += window_bytes
+        if progress is not None:
+            progress(bytes_done, total_bytes)
+
     with staging.locked():
         prepared = prepare(staging, recording, options, sampling_frequency_hz=sampling_frequency_hz)
         if prepared.blocks_to_reorder:
-            reorder(target, range(prepared.blocks_to_reorder))
-        notices = _store_all(target, options.workers, progress)
+            reorder(target, range(prepared.blocks_to_reorder), options.workers)
+        notices = store(target, range(prepared.window_count), options.workers, count)
         return publish(target, notices=(*prepared.notices, *notices))
-
-
-def _store_all(target: Path, threads: int, progress: Progress | None) -> list[str]:
-    plan = Staging(target).require_job().plan
-    notices: list[str] = []
-    bytes_done = 0
-
-    def lane(windows: Iterator[int], done: Callable[[int], None]) -> None:
-        with Worker(target, notices.append) as worker:
-            worker.store(windows, done)
-
-    def count(window: int) -> None:
-        nonlocal bytes_done
-        bytes_done += plan.window_bytes(window)
-        if progress is not None:
-            progress(bytes_done, plan.total_bytes)
-
-    work_off(range(plan.window_count), lane, min(threads, plan.window_count), count)
-    return notices

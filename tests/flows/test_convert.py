@@ -63,15 +63,6 @@ def test_a_conversion_is_one_flow_run_that_is_named_after_its_recording(
 def test_a_file_larger_than_memory_is_reordered_in_a_task_of_its_own(
     prefect_api: str, recording: Path, tmp_path: Path
 ) -> None:
-    """The flow in a process where memory is small."""
-    script = (
-        "import asyncio, pathlib, sys, stores.reorder\n"
-        "stores.reorder.available_bytes = lambda: 1000\n"
-        "from flows.convert import convert\n"
-        "from stores.options import ConvertOptions\n"
-        "options = ConvertOptions(chunk_bytes=4096, shard_bytes=409600)\n"
-        "asyncio.run(convert(*map(pathlib.Path, sys.argv[1:3]), options))\n"
-    )
     described = {
         "dtype": "<u2",
         "axes": "yxt",
@@ -80,13 +71,35 @@ def test_a_file_larger_than_memory_is_reordered_in_a_task_of_its_own(
         "samples": 300,
         "sampling_frequency_hz": 30.0,
     }
-    recording.with_name("movie.layout.json").write_text(json.dumps(described | {"sampling_frequency_hz": 30.0}))
-    environment = {"PREFECT_API_URL": prefect_api, "HOME": str(tmp_path), "PATH": os.environ["PATH"]}
-    command = [sys.executable, "-c", script, recording, tmp_path / "m.zarr"]
-    subprocess.run(command, env=environment, check=True, timeout=120)
-    assert not verify_store(tmp_path / "m.zarr", source=recording).findings
+    recording.with_name("movie.layout.json").write_text(json.dumps(described))
+    small_memory = "import stores.reorder; stores.reorder.available_bytes = lambda: 1000"
+    assert "reorder" in names_of_tasks(prefect_api, small_memory, recording, tmp_path / "m.zarr", 4)
+
+
+def test_a_large_recording_is_stored_by_one_task_after_another(
+    prefect_api: str, recording: Path, tmp_path: Path
+) -> None:
+    """The flow in a process where recordings are large sooner; a window is 50 samples."""
+    few_bytes = "import flows.batches; flows.batches.BATCH_BYTES = 3 * 50 * 4096"
+    names = names_of_tasks(prefect_api, few_bytes, recording, tmp_path / "m.zarr", 4)
+    assert names == ["prepare", "windows 0 to 3", "windows 3 to 6", "publish"]
+
+
+def names_of_tasks(prefect_api: str, change: str, recording: Path, target: Path, count: int) -> list[str]:
+    """Tasks of a conversion in a process of its own that makes a change first, in the order of their start."""
+    script = (
+        f"import asyncio, pathlib, sys\n{change}\n"
+        "from flows.convert import convert\n"
+        "from stores.options import ConvertOptions\n"
+        "options = ConvertOptions(chunk_bytes=4096, shard_bytes=409600)\n"
+        "asyncio.run(convert(*map(pathlib.Path, sys.argv[1:3]), options))\n"
+    )
+    environment = {"PREFECT_API_URL": prefect_api, "HOME": str(target.parent), "PATH": os.environ["PATH"]}
+    subprocess.run([sys.executable, "-c", script, recording, target], env=environment, check=True, timeout=120)
+    assert not verify_store(target, source=recording).findings
     runs = ask(prefect_api, "flow_runs", sort="START_TIME_DESC", limit=1)
-    assert "reorder" in {task["name"] for task in task_runs(prefect_api, runs[0], 4)}
+    tasks = task_runs(prefect_api, runs[0], count)
+    return [task["name"] for task in sorted(tasks, key=lambda task: str(task["start_time"]))]
 
 
 def test_the_dashboard_is_there_at_the_printed_address(prefect_api: str) -> None:

@@ -531,13 +531,13 @@ def test_a_layout_that_is_edited_during_the_run_is_refused(
 ) -> None:
     source, _ = make_recording()
     layout = source.with_name("rec.raw.layout.json")
-    store_all = module._store_all
+    store = module.store
 
     def edit_first(*arguments: Any) -> Any:
         layout.write_text(layout.read_text().replace("{", '{"inverted": true, ', 1))
-        return store_all(*arguments)
+        return store(*arguments)
 
-    monkeypatch.setattr(module, "_store_all", edit_first)
+    monkeypatch.setattr(module, "store", edit_first)
     with pytest.raises(SourceChanged):
         convert(source, target, OPTIONS)
     assert not target.exists()

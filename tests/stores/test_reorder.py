@@ -55,7 +55,7 @@ def test_a_copy_that_the_disk_changed_is_refused_and_made_anew(make_recording: M
     staging = Staging(tmp_path / "movie.zarr")
     with staging.locked():
         prepared = prepare(staging, source, OPTIONS)
-        reorder(staging.target, range(prepared.blocks_to_reorder))
+        reorder(staging.target, range(prepared.blocks_to_reorder), 2)
         copy = staging.folder / "reordered.raw"
         copy.write_bytes(copy.read_bytes()[:-1] + b"?")
         with Worker(staging.target, print) as worker:
@@ -75,7 +75,7 @@ def test_a_run_that_was_stopped_uses_the_copy_that_is_there(make_recording: Make
     staging = Staging(tmp_path / "movie.zarr")
     with staging.locked():
         prepared = prepare(staging, source, OPTIONS)
-        reorder(staging.target, range(prepared.blocks_to_reorder))
+        reorder(staging.target, range(prepared.blocks_to_reorder), 2)
     report = convert(source, staging.target, OPTIONS)
     assert report.notices == (f"going on with an earlier run: 0 of {prepared.window_count} windows are stored",)
     assert not verify_store(staging.target, source=source).findings
@@ -91,7 +91,7 @@ def test_half_a_copy_counts_for_nothing(make_recording: MakeRecording, tmp_path:
     with staging.locked():
         prepare(staging, source, OPTIONS)
         with pytest.raises(KeyboardInterrupt):
-            reorder(staging.target, until_it_is_stopped())
+            reorder(staging.target, until_it_is_stopped(), 2)
         assert (staging.folder / "reordered.raw").exists()
     convert(source, staging.target, OPTIONS)
     with open_recording(source) as extractor:
