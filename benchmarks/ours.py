@@ -59,8 +59,8 @@ def flow(job: Job) -> Run:
     import asyncio
 
     # prefect imports these when its first run begins
-    import anyio._backends._asyncio
-    import fastapi.encoders
+    import anyio._backends._asyncio  # noqa: F401
+    import fastapi.encoders  # noqa: F401
     import prefect.flow_engine
     import prefect.task_engine  # noqa: F401
 
