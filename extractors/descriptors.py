@@ -64,6 +64,10 @@ class OpenFile:
                 raise self._changed(f"{buffer.size} bytes at {offset_bytes}", f"{done}")
             done += count
 
+    def expect_jumps(self) -> None:
+        """No more is read than is asked for: what follows is wanted much later, and would be let go of before."""
+        os.posix_fadvise(self.descriptor, 0, 0, os.POSIX_FADV_RANDOM)
+
     def is_cached(self, offset_bytes: int) -> bool:
         """Whether the page cache has this byte; True where the system does not say it to this user (mincore(2))."""
         page = offset_bytes - offset_bytes % mmap.ALLOCATIONGRANULARITY

@@ -105,7 +105,7 @@ class StridedReader:
         file.require(region.end_bytes)
         largest = region.block_shape()
         ways = {largest: region.runs(largest)}
-        with closing(_fetcher(file, region, ways[largest])) as fetcher:
+        with closing(self._fetcher(file, region, ways[largest])) as fetcher:
             for begin_bytes, target in region.blocks(largest):
                 if target.shape not in ways:
                     ways[target.shape] = region.runs(target.shape)
@@ -117,10 +117,11 @@ class StridedReader:
                 pixels = np.ndarray(target.shape, self.files.dtype, fetched, 0, runs.strides_bytes)
                 copy(pixels, target)
 
-
-def _fetcher(file: OpenFile, region: Region, runs: Runs) -> OneByOne | Gatherer:
-    if runs.begins_bytes.size > _FEW_RUNS and runs.length_bytes < _DIRECT_BYTES:
-        # Where there are no anonymous files or mappings, or they are forbidden, there is still the slow way.
-        with suppress(OSError, ValueError):
-            return Gatherer(file, region.end_bytes)
-    return OneByOne(file)
+    def _fetcher(self, file: OpenFile, region: Region, runs: Runs) -> OneByOne | Gatherer:
+        if runs.begins_bytes.size > _FEW_RUNS and runs.length_bytes < _DIRECT_BYTES:
+            # Where there are no anonymous files or mappings, or they are forbidden, there is still the slow way.
+            with suppress(OSError, ValueError):
+                return Gatherer(file, region.end_bytes)
+        if not self.files.time_is_slowest:
+            file.expect_jumps()
+        return OneByOne(file)

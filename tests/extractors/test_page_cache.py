@@ -7,8 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from extractors.descriptors import OpenFile
 from extractors.imaging import ImagingExtractor
 from extractors.recording import open_recording
+
+MIB = 1024 * 1024
 
 
 def recording(folder: Path, axes: str = "tyx") -> Path:
@@ -54,3 +57,29 @@ def test_where_samples_do_not_lie_one_after_another_nothing_is_said_and_nothing_
     extractor = open_recording(recording(tmp_path, "yxt"))
     assert extractor.is_in_memory(15)
     extractor.forget(0, 16)
+
+
+def test_where_each_read_jumps_no_more_is_read_than_was_asked_for(tmp_path: Path) -> None:
+    """Of every MiB the first 32 KiB: what follows would be wanted many windows later."""
+    rows = 16
+    path = tmp_path / "movie.raw"
+    with path.open("wb") as file:
+        file.write(os.urandom(rows * MIB))
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    layout = {
+        "dtype": "<u2",
+        "axes": "ytx",
+        "rows": rows,
+        "columns": 64,
+        "samples": 8192,
+        "sampling_frequency_hz": 30.0,
+    }
+    (tmp_path / "movie.raw.layout.json").write_text(json.dumps(layout))
+    file_asked = OpenFile(path)
+    if file_asked.is_cached(0):
+        pytest.skip("this file system keeps its files in memory, or does not say what it keeps")
+    open_recording(path).get_series(0, 256)
+    for begin in range(0, rows * MIB, MIB):
+        assert file_asked.is_cached(begin)
+        assert not any(file_asked.is_cached(begin + offset) for offset in range(32 * 1024, MIB, 4096))
