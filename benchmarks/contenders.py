@@ -1,5 +1,7 @@
 """Everyone who takes part, by name."""
 
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,6 +19,8 @@ class Contender:
     check: Callable[[Job], None] | None
     """Raises where the pixels stored are not the movie's; None where nothing is stored to be read."""
     needs_server: bool = False
+    python: str = sys.executable
+    """That has what it imports."""
 
 
 CONTENDERS = {
@@ -29,6 +33,12 @@ CONTENDERS = {
     "tensorstore": Contender("tensorstore, whole shards", peers.tensorstore, peers.check_store),
     "dask": Contender("dask to_zarr, whole shards", peers.dask, peers.check_store),
     "script": Contender("roiextractors loop, zarr's defaults", peers.script, peers.check_script),
+    "neuroconv": Contender(
+        "neuroconv, NWB by hdmf-zarr",
+        peers.neuroconv,
+        peers.check_neuroconv,
+        python=os.environ.get("NEUROCONV_PYTHON", sys.executable),
+    ),
     "direct-read": Contender("reading alone, O_DIRECT", limit.read_directly, None),
 }
 LIMIT = "limit"

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import threading
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.case import MIB
+from benchmarks.contenders import CONTENDERS
 from benchmarks.job import Job
 
 _SAMPLING_SECONDS = 0.02
@@ -55,7 +55,14 @@ def measure(
     RuntimeError
         The contender failed; the message holds what it said.
     """
-    command = [sys.executable, "-m", "benchmarks.child", contender, job.to_json(), "check" if check else ""]
+    command = [
+        CONTENDERS[contender].python,
+        "-m",
+        "benchmarks.child",
+        contender,
+        job.to_json(),
+        "check" if check else "",
+    ]
     with (
         tempfile.TemporaryFile("w+") as said,
         subprocess.Popen(

@@ -92,26 +92,12 @@ def dask(job: Job) -> Run:
 def script(job: Job) -> Run:
     """Loop with roiextractors into an array with zarr's defaults."""
     import zarr
-    from roiextractors.extraction_tools import VideoStructure
     from roiextractors.extractors.memmapextractors.numpymemampextractor import NumpyMemmapImagingExtractor
 
     case = job.case
-    # roiextractors wants a channel axis, of one channel if need be
-    axes = case.disk_axes if "c" in case.disk_axes else case.disk_axes + "c"
 
     def run() -> None:
-        structure = VideoStructure(
-            num_rows=case.rows,
-            num_columns=case.columns,
-            num_channels=case.channels,
-            rows_axis=axes.index("y"),
-            columns_axis=axes.index("x"),
-            channels_axis=axes.index("c"),
-            frame_axis=axes.index("t"),
-        )
-        extractor = NumpyMemmapImagingExtractor(
-            file_path=job.movie, video_structure=structure, sampling_frequency=30.0, dtype=case.dtype
-        )
+        extractor = NumpyMemmapImagingExtractor(**_roiextractors_arguments(job))
         shape = (case.samples, case.rows, case.columns, case.channels)
         array = zarr.create_array(store=job.array, shape=shape, dtype=case.dtype)
         step = array.chunks[0] * max(1, 256 // array.chunks[0])  # whole chunks: kinder than most scripts
@@ -120,6 +106,63 @@ def script(job: Job) -> Run:
             array[start:end] = extractor.get_series(start, end)
 
     return run
+
+
+def neuroconv(job: Job) -> Run:
+    """NWB by hdmf-zarr: the same chunks and codec, in buffers of a quarter GB; Zarr 2, which has no shards."""
+    from datetime import UTC, datetime
+
+    from neuroconv.tools import configure_and_write_nwbfile
+    from neuroconv.tools.nwb_helpers import get_default_backend_configuration
+    from neuroconv.tools.roiextractors import add_imaging_to_nwbfile
+    from numcodecs import Blosc
+    from pynwb import NWBFile
+    from roiextractors.extractors.memmapextractors.numpymemampextractor import NumpyMemmapImagingExtractor
+
+    class WithoutChannels(NumpyMemmapImagingExtractor):  # type: ignore[misc]
+        """Neuroconv takes no series with an axis of channels."""
+
+        def get_series(self, start_sample: int | None = None, end_sample: int | None = None) -> NDArray[Any]:
+            series: NDArray[Any] = super().get_series(start_sample, end_sample)[..., 0]
+            return series
+
+    def run() -> None:
+        job.output.mkdir()
+        extractor = WithoutChannels(**_roiextractors_arguments(job))
+        nwb = NWBFile(session_description="movie", identifier="movie", session_start_time=datetime.now(UTC))
+        samples, rows, columns = job.case.chunk_shape
+        iterator = {"buffer_gb": 0.25, "chunk_shape": (samples, columns, rows)}  # NWB has columns before rows
+        add_imaging_to_nwbfile(imaging=extractor, nwbfile=nwb, iterator_options=iterator)
+        configuration = get_default_backend_configuration(nwb, "zarr")
+        configuration.number_of_jobs = job.workers
+        (pixels,) = configuration.dataset_configurations.values()
+        pixels.compression_method = Blosc("lz4", clevel=5, shuffle=Blosc.BITSHUFFLE)
+        configure_and_write_nwbfile(nwb, job.store, backend_configuration=configuration)
+
+    return run
+
+
+def _roiextractors_arguments(job: Job) -> dict[str, Any]:
+    """Give roiextractors what it asks for, with an axis of channels, of one channel if need be."""
+    from roiextractors.extraction_tools import VideoStructure
+
+    case = job.case
+    axes = case.disk_axes if "c" in case.disk_axes else case.disk_axes + "c"
+    structure = VideoStructure(
+        num_rows=case.rows,
+        num_columns=case.columns,
+        num_channels=case.channels,
+        rows_axis=axes.index("y"),
+        columns_axis=axes.index("x"),
+        channels_axis=axes.index("c"),
+        frame_axis=axes.index("t"),
+    )
+    return {
+        "file_path": job.movie,
+        "video_structure": structure,
+        "sampling_frequency": 30.0,
+        "dtype": np.dtype(case.dtype),
+    }
 
 
 def check_store(job: Job) -> None:
@@ -141,6 +184,18 @@ def check_script(job: Job) -> None:
     array = zarr.open_array(job.array, mode="r")
     # (t, y, x, c), as roiextractors gives
     _compare(job, lambda window: np.moveaxis(np.asarray(array[window]), -1, 1).reshape(-1, *job.case.shape[1:]))
+
+
+def check_neuroconv(job: Job) -> None:
+    """Every pixel is the movie's; raises otherwise."""
+    import zarr
+
+    (path,) = job.store.glob("acquisition/*/data")
+    array: Any = zarr.open(str(path), mode="r")
+    samples, rows, columns = job.case.chunk_shape
+    if array.chunks != (samples, columns, rows):
+        raise AssertionError(f"expected chunks of {(samples, columns, rows)}; found {array.chunks}")
+    _compare(job, lambda window: np.asarray(array[window]).swapaxes(1, 2))
 
 
 def _compare(job: Job, stored: Callable[[slice], NDArray[Any]]) -> None:

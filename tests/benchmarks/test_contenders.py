@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +15,13 @@ from benchmarks.report import table
 # Several windows, the last chunk and the last window not full.
 CASE = Case(samples=43, rows=24, columns=20, chunk_target_bytes=4 * 960, shard_target_bytes=12 * 960)
 FRAME_LAST = replace(CASE, channels=2, dtype=">i2", disk_axes="yxct", shard_target_bytes=24 * 960)
+WITHOUT_NEUROCONV = pytest.mark.skipif(
+    "NEUROCONV_PYTHON" not in os.environ, reason="NEUROCONV_PYTHON does not name a Python that has neuroconv"
+)
 NAMES = [
-    pytest.param(name, marks=[pytest.mark.slow] if contender.needs_server else [])
+    pytest.param(
+        name, marks=pytest.mark.slow if contender.needs_server else WITHOUT_NEUROCONV if name == "neuroconv" else ()
+    )
     for name, contender in CONTENDERS.items()
 ]
 
