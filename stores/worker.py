@@ -105,7 +105,8 @@ class Worker:
                 if window in self._verified or self._confirm(window):
                     done(window)
                 else:
-                    before = self._write(window, before, done)
+                    last, before = before, self._write(window, before, done)
+                    _finish(last)
         finally:
             _finish(before)
 
@@ -117,7 +118,6 @@ class Worker:
             self._reader = WindowReader(self._extractor, self.plan, reordered.read if reordered.is_complete else None)
         temporary = self._staging.temporary_path(window)
         summary, file = write_shard(self._reader, self.plan, self._codec, window, temporary, meanwhile=before)
-        _finish(before)
         return self._bring_to_its_end(window, summary, file, done)
 
     def _bring_to_its_end(

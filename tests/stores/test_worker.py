@@ -5,10 +5,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from extractors.errors import Code, StorageFailed
+from extractors.errors import Code, StorageFailed, StoreDamaged
 from stores import worker as module
 from stores.convert import prepare
 from stores.options import ConvertOptions
@@ -87,6 +88,25 @@ def test_a_window_that_cannot_be_written_does_not_take_the_one_before_with_it(
         worker.store(range(3), done.append)
     assert done == [0]
     assert events(tmp_path / "m.zarr") == [("stored", 0), ("verified", 0)]
+
+
+def test_a_window_that_is_damaged_does_not_take_the_next_one_with_it(
+    recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_shard = module.write_shard
+
+    def lie(*arguments: Any, **meanwhile: Any) -> Any:
+        summary, file = write_shard(*arguments, **meanwhile)
+        if arguments[3] == 0:
+            summary.add(0, np.zeros((1, 1), "<u2"))
+        return summary, file
+
+    monkeypatch.setattr(module, "write_shard", lie)
+    done: list[int] = []
+    with worker_of(recording, tmp_path / "m.zarr") as worker, pytest.raises(StoreDamaged):
+        worker.store(range(3), done.append)
+    assert done == [1]
+    assert events(tmp_path / "m.zarr") == [("stored", 0), ("damaged", 0), ("stored", 1), ("verified", 1)]
 
 
 def test_a_window_that_is_verified_is_done_and_not_read_again(
